@@ -1,0 +1,242 @@
+"""The only place where the parts meet, and the only one that names the clock, the dice and the network."""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from enum import StrEnum
+from functools import partial
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+import tiersync
+from tiersync import receiver, worker
+from tiersync.capillary import Basic, Capillary, Gate, HttpxTransport, Limits, OAuth
+from tiersync.console import Console
+from tiersync.engine import WorkQueue
+from tiersync.errors import SettingsError
+from tiersync.fanout import Policy
+from tiersync.settings import OrgSettings, Settings, missing_to_serve
+from tiersync.store import Store, database, open_store
+from tiersync.store.writer import Step
+from tiersync.telemetry import Metrics
+
+
+class Role(StrEnum):
+    """What a process does: receive, work, or both."""
+
+    ALL = "all"
+    RECEIVER = "receiver"
+    WORKER = "worker"
+
+
+def now() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def policies(settings: Settings) -> Mapping[int, Policy]:
+    """Each org's policies."""
+    return {org: values.policy for org, values in settings.by_org().items()}
+
+
+def capillary(values: OrgSettings, metrics: Metrics | None = None) -> Capillary:
+    """One org's API, with credentials, limits and connections of its own."""
+    url = str(values.capillary_url).rstrip("/")
+    transport = HttpxTransport(
+        connections_max=values.calls_concurrent_max,
+        connect_s_max=values.connect_s_max,
+        response_bytes_max=values.response_bytes_max,
+    )
+    auth: Basic | OAuth
+    if values.capillary_key and values.capillary_secret:
+        auth = OAuth(
+            transport=transport,
+            url=url,
+            key=values.capillary_key,
+            secret=values.capillary_secret.get_secret_value(),
+            timeout_s=values.call_s_max,
+            now=time.monotonic,
+        )
+    else:
+        password = values.capillary_password.get_secret_value() if values.capillary_password else ""
+        auth = Basic(values.capillary_username or "", password)
+    return Capillary(
+        url=url,
+        source=values.capillary_source,
+        transport=transport,
+        auth=auth,
+        gate=Gate(
+            concurrent_max=values.calls_concurrent_max,
+            per_minute_max=values.calls_per_minute_max,
+            now=time.monotonic,
+            sleep=asyncio.sleep,
+        ),
+        limits=Limits(values.call_s_max, values.attempt_s_max, values.burst_tries_max),
+        now=time.monotonic,
+        sleep=asyncio.sleep,
+        observe=(metrics or Metrics()).called,
+    )
+
+
+@asynccontextmanager
+async def store(settings: Settings, *, migrate: bool = False, step: Step = lambda _: None) -> AsyncIterator[Store]:
+    """The store alone, for the CLI."""
+    url = database.address(settings.database_url)
+    async with open_store(url, batch_max=settings.commit_batch_max, migrate=migrate, step=step) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda _: None) -> AsyncIterator[Starlette]:
+    """The running service as an ASGI application; it ends with the block.
+
+    Raises `SettingsError`, `StoreBusy` or `StoreUnavailable` before anything is served. `step` hears the name of each
+    point that the work passes.
+    """
+    if missing := missing_to_serve(settings):
+        raise SettingsError("\n".join(missing))
+    async with AsyncExitStack() as stack:
+        stack.enter_context(database.only_server(database.address(settings.database_url)))
+        opened = await stack.enter_async_context(store(settings, migrate=True, step=step))
+        await opened.reclaim(now())  # whoever held a claim is gone: this process is the file's only server
+        metrics = Metrics()
+        engine = await _engine(settings, opened, metrics, step, stack) if role is not Role.RECEIVER else None
+        taking = _receiver(settings, opened, metrics, engine) if role is not Role.WORKER else None
+        console = Console(
+            store=opened,
+            metrics=metrics,
+            token=settings.operator_token.get_secret_value() if settings.operator_token else None,
+            page_rows_max=settings.page_rows_max,
+            now=now,
+            version=tiersync.__version__,
+        )
+        metrics.gauge("tiersync_commits_waiting", "Operations that wait for a commit.", lambda: opened.writer.waiting)
+        routes = console.routes()
+        if taking is not None:
+            metrics.gauge("tiersync_deliveries_open", "Deliveries that are being answered.", lambda: taking.taken)
+
+            async def deliver(request: Request) -> JSONResponse:
+                return await taking(request)
+
+            routes.append(Route("/webhooks/capillary", deliver, methods=["POST"]))
+        yield Starlette(routes=routes)
+
+
+async def _engine(settings: Settings, opened: Store, metrics: Metrics, step: Step, stack: AsyncExitStack) -> WorkQueue:
+    orgs = {}
+    for org, values in settings.by_org().items():
+        api = capillary(values, metrics)
+        stack.push_async_callback(api.close)
+        orgs[org] = worker.Org(api, values.policy, values.attempt_s_max, values.members_max)
+        metrics.gate_closed_seconds.labels(org).set_function(partial(_closed_s, api.gate))
+    working = worker.Worker(
+        store=opened,
+        orgs=orgs,
+        schedule=settings.schedule,
+        limits=worker.Limits(
+            settings.lease_s, settings.plan_batch_max, settings.owed_batch_max, settings.key_calls_concurrent_max
+        ),
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        now=now,
+        monotonic=time.monotonic,
+        dice=random.random,
+        settled=metrics.settled,
+        step=step,
+    )
+    engine = WorkQueue(
+        work=working.turn,
+        sweep=opened.sweep,
+        now=now,
+        waiting_max=settings.keys_waiting_max,
+        concurrent_max=settings.keys_concurrent_max,
+        sweep_s=settings.sweep_s,
+    )
+    metrics.gauge("tiersync_keys_waiting", "Keys that wait in the engine.", lambda: engine.waiting)
+    metrics.gauge("tiersync_keys_running", "Keys that are worked on.", lambda: engine.running)
+    engine.start()
+    stack.push_async_callback(engine.stop, settings.shutdown_s_max)
+    return engine
+
+
+def _closed_s(gate: Gate) -> float:
+    return gate.closed_s
+
+
+def _signing_keys(settings: Settings) -> list[bytes]:
+    try:
+        return [receiver.Secrets.signing_key(secret.get_secret_value()) for secret in settings.webhook_signing_secrets]
+    except ValueError:
+        raise SettingsError(
+            "TIERSYNC_WEBHOOK_SIGNING_SECRETS: each must be whsec_ and base64. "
+            "Example: TIERSYNC_WEBHOOK_SIGNING_SECRETS=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        ) from None
+
+
+def _receiver(settings: Settings, opened: Store, metrics: Metrics, engine: WorkQueue | None) -> receiver.Receiver:
+    return receiver.Receiver(
+        store=opened,
+        secrets=receiver.Secrets(
+            header=settings.webhook_header,
+            values=[secret.get_secret_value().encode() for secret in settings.webhook_secrets],
+            signing_keys=_signing_keys(settings),
+            signature_s_max=settings.webhook_signature_s_max,
+        ),
+        orgs=policies(settings),
+        limits=receiver.Limits(
+            settings.body_bytes_max,
+            settings.body_read_s_max,
+            settings.deliveries_concurrent_max,
+            settings.overload_retry_s,
+        ),
+        now=now,
+        monotonic=time.monotonic,
+        wake=engine.wake if engine is not None else lambda _key, _org: None,
+        answered=metrics.answered,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals to us: it would raise them again before the store is closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _: None) -> None:
+    """Serve until SIGTERM or SIGINT: then stop accepting, finish what is in flight, close the store."""
+    log = structlog.get_logger("tiersync")
+    async with service(settings, role, step) as application:
+        server = _Server(
+            uvicorn.Config(
+                application,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=max(1, int(settings.shutdown_s_max)),
+            )
+        )
+
+        def stop() -> None:
+            log.info("service.stopping")
+            server.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        log.info("service.starting", role=role, host=settings.host, port=settings.port, version=tiersync.__version__)
+        await server.serve()
+    log.info("service.stopped")

@@ -1,0 +1,12 @@
+"""Capillary, as far as a sync needs it: the calls (`client`) and the meaning of their answers (`outcome`, `codes`).
+
+The only place, with the sandbox, where a tier is called a slab.
+"""
+
+from tiersync.capillary.auth import Basic, OAuth
+from tiersync.capillary.client import Capillary, Limits, NotTried
+from tiersync.capillary.gate import Gate
+from tiersync.capillary.outcome import NotPrimary
+from tiersync.capillary.transport import HttpxTransport, Transport
+
+__all__ = ["Basic", "Capillary", "Gate", "HttpxTransport", "Limits", "NotPrimary", "NotTried", "OAuth", "Transport"]

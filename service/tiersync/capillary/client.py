@@ -1,0 +1,182 @@
+"""One org's Capillary: the four calls that a sync needs, each ending in a value.
+
+The short burst lives here and only here: a call that met a passing fault which surely had no effect is made again
+within seconds, inside the same attempt. Whatever is left over goes to the long schedule (`retry`).
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_random_exponential
+
+from tiersync.capillary import outcome
+from tiersync.capillary.auth import Auth
+from tiersync.capillary.codes import CODES, Reaction
+from tiersync.capillary.gate import Gate
+from tiersync.capillary.outcome import Answer, NotPrimary
+from tiersync.capillary.transport import NoAnswer, NotSent, Transport
+from tiersync.fanout import Group, Held, Move
+from tiersync.retry import Applied, Refused, TryAgain
+
+REASON_CHARS_MAX: Final = 255
+_WIRE_ACTIONS: Final = {Move.UPGRADE: "UPGRADE", Move.DOWNGRADE: "DOWNGRADE", Move.RENEW: "RENEWAL"}
+_WRONG_ADDRESS_OR_RIGHTS: Final = frozenset({"not_authorised", "no_such_resource", "org_invalid", "redirected"})
+_SOON: Final = frozenset(
+    {entry.reason for entry in CODES.values() if entry.reaction is Reaction.SOON} | {"not_connected"}
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NotTried:
+    """The org's limits left no room before the time was up: nothing was sent and no attempt was spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The times of one call, seconds, and the tries of its short burst."""
+
+    call_s_max: float
+    attempt_s_max: float
+    burst_tries_max: int
+
+
+class Capillary:
+    """The calls. `until` is the monotonic second after which no call of this turn may begin any more."""
+
+    def __init__(  # noqa: PLR0913 - the parts are put together in app.py, and only there
+        self,
+        *,
+        url: str,
+        source: str,
+        transport: Transport,
+        auth: Auth,
+        gate: Gate,
+        limits: Limits,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        observe: Callable[[str, float, str], None],
+    ) -> None:
+        """`observe` hears of every call: its name, its seconds and how it was answered."""
+        self._url, self._source = url.rstrip("/"), quote(source, safe="")
+        self._transport, self._auth, self.gate, self._limits = transport, auth, gate, limits
+        self._now, self._sleep, self._observe = now, sleep, observe
+
+    async def members(self, primary: int, until: float) -> Group | NotPrimary | TryAgain | Refused | NotTried:
+        """Read the group that `primary` leads, with all its members, past ones included."""
+        path = f"/v2/userGroup2?primaryUserId={primary}"
+        return await self._burst("members", "GET", path, None, until, outcome.read_group)
+
+    async def tier(self, customer: int, program: int, until: float) -> Held | TryAgain | Refused | NotTried:
+        """Read the tier that `customer` holds in `program`."""
+        path = f"/v2/customers/{customer}/tierDetails?programId={program}&source={self._source}"
+        return await self._burst("tier", "GET", path, None, until, lambda answer: outcome.read_tier(answer, program))
+
+    async def adjust(  # noqa: PLR0913 - what the endpoint wants to know
+        self, customer: int, program: int, move: Move, tier_name: str, expiry: date | None, why: str, until: float
+    ) -> Applied | TryAgain | Refused | NotTried:
+        """Upgrade, downgrade or renew one customer. `expiry` None leaves the date to the tier's strategy."""
+        body = {
+            "programId": program,
+            "slabAction": _WIRE_ACTIONS[move],
+            "manualSlabActionValidity": "AS_PER_TIER_STRATEGY" if expiry is None else "SPECIFIC_DATE",
+            "reassessTierOnNextActivity": False,
+            "slabChangeReason": why[:REASON_CHARS_MAX],
+        }
+        if move is not Move.RENEW:
+            body["toSlabName"] = tier_name
+        if expiry is not None:
+            body["manualSlabActionValidityUpto"] = expiry.isoformat()
+        path = f"/v2/slab/manualSlabAdjustment?source={self._source}&identifierName=id&identifierValue={customer}"
+        return await self._burst("adjust", "POST", path, json.dumps(body).encode(), until, outcome.read_adjustment)
+
+    async def check(self, until: float) -> TryAgain | Refused | NotTried | None:
+        """Say what is wrong with address or credentials, or None; for `tiersync doctor`. Changes nothing."""
+        match await self.members(1, until):
+            case TryAgain() | NotTried() as passing:
+                return passing
+            case Refused(reason=reason) as refused if reason in _WRONG_ADDRESS_OR_RIGHTS:
+                return refused
+            case _:
+                return None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    async def _burst(
+        self, name: str, method: str, path: str, body: bytes | None, until: float, read: Callable[[Answer], T]
+    ) -> T | TryAgain | Refused | NotTried:
+        last = self._now() + self._limits.attempt_s_max
+
+        def may_repeat(result: object) -> bool:
+            if not isinstance(result, TryAgain) or self._now() >= last:
+                return False
+            # Reading twice does no harm; a change that may have happened is read back first, by the worker.
+            return method == "GET" if result.in_doubt else result.reason in _SOON
+
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            stop=stop_after_attempt(self._limits.burst_tries_max),
+            wait=wait_random_exponential(multiplier=0.2, max=1),
+            retry=retry_if_result(may_repeat),
+            retry_error_callback=_last_result,
+        )
+        return await retrying(self._once, name, method, path, body, min(until, last), read)
+
+    async def _once(
+        self, name: str, method: str, path: str, body: bytes | None, until: float, read: Callable[[Answer], T]
+    ) -> T | TryAgain | Refused | NotTried:
+        if not await self.gate.enter(until):
+            return NotTried()
+        try:
+            began = self._now()
+            result = await self._authenticated(method, path, body, read)
+            self._observe(name, self._now() - began, _label(result))
+        finally:
+            self.gate.leave()
+        if isinstance(result, TryAgain) and result.reason == "rate_limited":
+            self.gate.close_for(result.after_s)
+        else:
+            self.gate.went_through()
+        return result
+
+    async def _authenticated(
+        self, method: str, path: str, body: bytes | None, read: Callable[[Answer], T]
+    ) -> T | TryAgain | Refused:
+        for may_renew in (True, False):
+            credentials = await self._auth.headers()
+            if isinstance(credentials, TryAgain | Refused):
+                return credentials
+            try:
+                answer = await self._transport.send(
+                    method, self._url + path, {**_HEADERS, **credentials}, body, self._limits.call_s_max
+                )
+            except NotSent as error:
+                return TryAgain("not_connected", message=str(error))
+            except NoAnswer as error:
+                return TryAgain("no_answer", message=str(error), in_doubt=True)
+            if answer.status != 401 or not may_renew or not self._auth.rejected(credentials):  # noqa: PLR2004
+                break
+        return read(answer)
+
+
+_HEADERS: Final[Mapping[str, str]] = {"Accept": "application/json", "Content-Type": "application/json"}
+
+
+def _last_result(state: RetryCallState) -> object:
+    assert state.outcome is not None  # noqa: S101 - tenacity calls this after a try
+    return state.outcome.result()
+
+
+def _label(result: object) -> str:
+    match result:
+        case TryAgain(reason=reason) | Refused(reason=reason):
+            return reason
+        case _:
+            return "ok"

@@ -1,0 +1,83 @@
+"""What `tiersync doctor` looks at. Every check reads; none writes."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiersync import app, settings
+from tiersync.capillary import NotTried
+from tiersync.errors import SettingsError
+from tiersync.settings import Settings
+from tiersync.store import database
+
+_SECRET_CHARS_MIN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was looked at, whether it is well, and what was seen or is to be done."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+async def examine() -> list[Finding]:
+    """Carry out every check that can be carried out."""
+    try:
+        loaded = settings.load()
+        url = database.address(loaded.database_url)
+    except SettingsError as error:
+        return [Finding("settings", ok=False, detail=line) for line in str(error).splitlines()]
+    missing = settings.missing_to_serve(loaded)
+    findings = [Finding("settings", ok=False, detail=line) for line in missing] or [
+        Finding("settings", ok=True, detail=f"{len(loaded.by_org())} org(s)")
+    ]
+    findings += _advice(loaded)
+    findings.append(_store(Path(url.database or ""), database.peek(url)))
+    if not missing:
+        findings += [finding async for finding in _credentials(loaded)]
+    return findings
+
+
+def _advice(loaded: Settings) -> list[Finding]:
+    short = [secret for secret in loaded.webhook_secrets if len(secret.get_secret_value()) < _SECRET_CHARS_MIN]
+    advice = [
+        Finding(
+            "webhook secrets",
+            ok=True,
+            detail=f"{len(short)} shorter than {_SECRET_CHARS_MIN} characters: easy to guess",
+        )
+    ]
+    closed = [Finding("operator API", ok=True, detail="closed: TIERSYNC_OPERATOR_TOKEN is not set")]
+    return (advice if short else []) + (closed if loaded.operator_token is None else [])
+
+
+def _store(path: Path, version: str | None) -> Finding:
+    newest = database.newest_version()
+    if not path.exists():
+        writable = path.parent.is_dir() and database.may_write(path.parent)
+        detail = f"{path}: will be created" if writable else f"{path}: its folder is missing or cannot be written"
+        return Finding("store", ok=writable, detail=detail)
+    if not (database.may_write(path) and database.may_write(path.parent)):
+        return Finding("store", ok=False, detail=f"{path}: cannot be written by this user")
+    if version != newest:
+        return Finding("store", ok=False, detail=f"{path}: schema {version or 'none'}, run `tiersync migrate`")
+    return Finding("store", ok=True, detail=f"{path}: schema {version}")
+
+
+async def _credentials(loaded: Settings) -> AsyncIterator[Finding]:
+    for org, values in loaded.by_org().items():
+        what = f"Capillary of org {org}" if org else "Capillary"
+        api = app.capillary(values)
+        try:
+            problem = await api.check(time.monotonic() + values.attempt_s_max)
+        finally:
+            await api.close()
+        if problem is None:
+            yield Finding(what, ok=True, detail="answers, and knows the credentials")
+        elif isinstance(problem, NotTried):
+            yield Finding(what, ok=False, detail="no call was possible within the limits")
+        else:
+            yield Finding(what, ok=False, detail=f"{problem.reason} (code {problem.code}) {problem.message}".strip())

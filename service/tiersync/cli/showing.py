@@ -1,0 +1,149 @@
+"""How the verbs print for a person. Piped, narrow or without colour, the same words remain."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tiersync.cli.checks import Finding
+
+_PIPED_WIDTH: Final = 160
+_COLOURS: Final = {
+    "done": "green",
+    "pending": "cyan",
+    "due": "cyan",
+    "dead": "bold red",
+    "quarantined": "bold red",
+    "superseded": "dim",
+    "ignored": "dim",
+    "skipped": "dim",
+}
+
+
+def console() -> Console:
+    """stdout; a pipe gets wide lines, so that nothing is cut for want of a screen."""
+    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, soft_wrap=False)
+
+
+def progress_console() -> Console:
+    """stderr, so that stdout holds results only."""
+    return Console(stderr=True)
+
+
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as JSON can hold it."""
+    shown: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, list):
+            shown[name] = [plain(entry) for entry in value]
+        else:
+            shown[name] = value.isoformat() if hasattr(value, "isoformat") else value
+    return shown
+
+
+def _when(instant: int | None) -> str:
+    return datetime.fromtimestamp(instant / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if instant is not None else ""
+
+
+def _status(value: str) -> Text:
+    return Text(value, style=_COLOURS.get(value, ""))
+
+
+def _tier(row: Mapping[str, Any]) -> str:
+    number = row["tier_number"]
+    return " ".join(part for part in (str(number) if number is not None else "", row["tier_name"] or "") if part)
+
+
+def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
+    """A table of events."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("received (UTC)", "event", "org", "program", "customer", "action", "tier", "status", "reason"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(
+            _when(row["received_at"]),
+            Text(row["event_id"]),
+            str(row["org"]),
+            str(row["program"] or ""),
+            str(row["customer"] or ""),
+            row["action"] or row["name"],
+            Text(_tier(row)),
+            _status(row["status"]),
+            row["reason"] or "",
+        )
+    out = console()
+    if rows:
+        out.print(table)
+    out.print(f"{len(rows)} of {matched} events" if matched else "No events.", style="dim")
+
+
+def event(row: Mapping[str, Any]) -> None:
+    """One event and its adjustments."""
+    out = console()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    facts.add_row("event", Text(row["event_id"]))
+    facts.add_row("status", _status(row["status"]))
+    for name in ("reason", "detail", "name", "org", "program", "customer", "member", "duplicates"):
+        if row[name]:
+            facts.add_row(name, Text(str(row[name])))
+    facts.add_row("tier", Text(_tier(row)))
+    facts.add_row("received (UTC)", _when(row["received_at"]))
+    facts.add_row("finished (UTC)", _when(row["finished_at"]))
+    out.print(facts)
+    if row["adjustments"]:
+        _adjustments(out, row)
+    if "body" in row:
+        out.print("\n[bold]body[/bold]")
+        out.print(Text(row["body"]), soft_wrap=True)
+
+
+def _adjustments(out: Console, row: Mapping[str, Any]) -> None:
+    counts = ", ".join(f"{count} {status}" for status, count in row["adjustment_counts"].items())
+    out.print(f"\n[bold]adjustments[/bold]: {counts}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("member", "tier", "status", "outcome", "reason", "code", "attempts", "next try (UTC)", "message"):
+        table.add_column(name, overflow="fold")
+    for owed in row["adjustments"]:
+        table.add_row(
+            str(owed["member"]),
+            Text(_tier(owed)),
+            _status(owed["status"]),
+            owed["outcome"] or "",
+            owed["reason"] or "",
+            str(owed["code"] or ""),
+            str(owed["attempts"]),
+            _when(owed["due_at"]) if owed["attempts"] else "",
+            Text(owed["message"] or ""),
+        )
+    out.print(table)
+
+
+def replayed(report: Mapping[str, Any]) -> None:
+    """What a replay did, or would do."""
+    out = console()
+    if report.get("dry_run"):
+        out.print(f"{report['matched']} events would be replayed. Nothing was changed.")
+        return
+    out.print(
+        f"{report['matched']} events replayed: {report['due']} due again, {report['converges']} overtaken meanwhile "
+        f"(their groups go to the newest tier), {report['unchanged']} not ours to act on."
+    )
+    if report["due"] or report["converges"]:
+        out.print(
+            "A running server takes them up within seconds; otherwise the next `tiersync serve` does.", style="dim"
+        )
+
+
+def findings(found: Sequence["Finding"]) -> None:
+    """The doctor's list."""
+    out = console()
+    for finding in found:
+        mark = Text("ok  ", style="green") if finding.ok else Text("FAIL", style="bold red")
+        out.print(mark, Text(f"{finding.what}: {finding.detail}"))

@@ -1,0 +1,248 @@
+"""Frozen settings: what `TIERSYNC_*` and an optional `tiersync.toml` say, checked before anything starts.
+
+Whatever an org can set may also be set once at the top, where it holds for every org. Without an `[orgs.N]` table the
+top level is the only org. Each limit has its unit in its name.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from tiersync import fanout
+from tiersync.errors import SettingsError
+from tiersync.intake import ANY_ORG
+from tiersync.retry import Schedule
+
+PREFIX: Final = "TIERSYNC_"
+FILE_VARIABLE: Final = "TIERSYNC_CONFIG"
+DEFAULT_FILE: Final = "tiersync.toml"
+
+EXAMPLES: Final[Mapping[str, str]] = {
+    "capillary_url": "https://eu.api.capillarytech.com",
+    "capillary_username": "till.user",
+    "capillary_password": "the till user's password",
+    "capillary_key": "the client key",
+    "capillary_secret": "the client secret",
+    "webhook_secrets": "Bearer-new,Bearer-old",
+    "database_url": "sqlite:////var/lib/tiersync/tiersync.db",
+    "port": "8080",
+}
+
+
+def _split(value: Any) -> Any:
+    """Read "a, b" as a list: an environment variable has no other way to hold one."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
+Seconds = Annotated[list[float], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+
+
+class OrgSettings(BaseModel):
+    """What belongs to one org: its API, its limits, its policies (design section 7)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    capillary_url: AnyHttpUrl | None = Field(None, description="Base address of the org's Capillary API.")
+    capillary_username: str | None = Field(None, description="Till user, for Basic authentication.")
+    capillary_password: SecretStr | None = Field(
+        None, description="Its password; sent in the MD5 form Capillary wants."
+    )
+    capillary_key: str | None = Field(None, description="Client key, for OAuth.")
+    capillary_secret: SecretStr | None = Field(None, description="Client secret, for OAuth.")
+    capillary_source: str = Field("INSTORE", description="The `source` that every adjustment names.")
+
+    calls_concurrent_max: int = Field(64, ge=1, description="Calls in flight at once.")
+    calls_per_minute_max: int = Field(0, ge=0, description="Calls a minute; 0 sets no limit of our own.")
+    call_s_max: float = Field(8, gt=0, description="Longest wait for one answer, seconds.")
+    connect_s_max: float = Field(3, gt=0, description="Longest wait for a connection, seconds.")
+    attempt_s_max: float = Field(10, gt=0, description="Longest call with its short burst of tries, seconds.")
+    burst_tries_max: int = Field(3, ge=1, description="Tries in that short burst.")
+    response_bytes_max: int = Field(32 * 1024 * 1024, ge=1024, description="Longest answer that is read, bytes.")
+    members_max: int = Field(50_000, ge=1, description="Largest group that is worked on, members.")
+
+    secondary_above_primary: fanout.Above = Field(
+        fanout.Above.MATCH, description="A secondary above its primary: bring it down (`match`) or `leave` it."
+    )
+    tier_source: fanout.TierSource = Field(
+        fanout.TierSource.EVENT, description="Which tier is meant: the newest `event`'s, or the primary's `live` one."
+    )
+    default_program: int | None = Field(None, gt=0, description="The program of events that name none.")
+    renewal: fanout.Renewal = Field(
+        fanout.Renewal.CONVERGE, description="A renewal: read and repair first (`converge`), or renew `plain`ly."
+    )
+    validity: fanout.Validity = Field(
+        fanout.Validity.STRATEGY, description="A secondary's expiry: by its tier `strategy`, or `mirror` the event's."
+    )
+    several_groups: fanout.SeveralGroups = Field(
+        fanout.SeveralGroups.DEFAULT_GROUP,
+        description="Who leads a secondary in several groups: its `default_group`, the `highest`, the `latest`.",
+    )
+    on_join: fanout.OnJoin = Field(
+        fanout.OnJoin.ADJUST, description="A customer joins a group: `adjust` it to the primary's tier, or `off`."
+    )
+    cascade_depth_max: int = Field(0, ge=0, description="How many times adjustments may set off further ones.")
+    echo_window_s: int = Field(300, ge=0, description="How long an adjustment's echo is expected, seconds.")
+
+    @property
+    def policy(self) -> fanout.Policy:
+        """The org's policies, as the pure half wants them."""
+        return fanout.Policy(**{name: getattr(self, name) for name in fanout.Policy.__dataclass_fields__})
+
+
+class Settings(OrgSettings, BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    org: int = Field(ANY_ORG, ge=0, description="The only org's id; 0 takes events of any org.")
+    orgs: dict[int, OrgSettings] = Field({}, description="Several orgs: a table `[orgs.ID]` each, in tiersync.toml.")
+
+    webhook_header: str = Field(
+        "Authorization", min_length=1, description="The header in which the sender proves itself."
+    )
+    webhook_secrets: Secrets = Field([], description="Its accepted values, by comma: two while one is being replaced.")
+    webhook_signing_secrets: Secrets = Field([], description="Standard Webhooks secrets, if a gateway signs.")
+    webhook_signature_s_max: int = Field(300, ge=1, description="How old or early a signature may be, seconds.")
+    operator_token: SecretStr | None = Field(None, description="Bearer token of the operator API; without it: closed.")
+
+    database_url: str = Field("sqlite:///tiersync.db", description="Where events are kept.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
+
+    body_bytes_max: int = Field(1024 * 1024, ge=1024, description="Largest webhook body once unzipped, bytes.")
+    body_read_s_max: float = Field(10, gt=0, description="Longest time to read a body, seconds.")
+    deliveries_concurrent_max: int = Field(512, ge=1, description="Deliveries taken at once; others come later.")
+    overload_retry_s: int = Field(5, ge=1, description="The Retry-After of an overloaded answer, seconds.")
+    page_rows_max: int = Field(200, ge=1, description="Largest page of the operator API, rows.")
+
+    commit_batch_max: int = Field(512, ge=1, description="Store operations in one commit.")
+    plan_batch_max: int = Field(1000, ge=1, le=3000, description="Adjustments planned in one commit.")
+    owed_batch_max: int = Field(500, ge=1, description="Due adjustments of one key held in memory.")
+    keys_waiting_max: int = Field(10_000, ge=1, description="Keys in the engine's queue; others wait in the store.")
+    keys_concurrent_max: int = Field(64, ge=1, description="Keys worked on at once, per org.")
+    key_calls_concurrent_max: int = Field(16, ge=1, description="Calls in flight at once for one key.")
+    lease_s: float = Field(30, gt=0, description="How long a claim holds, seconds.")
+    sweep_s: float = Field(1, gt=0, description="How often the tables are searched for due work, seconds.")
+    shutdown_s_max: float = Field(15, gt=0, description="Longest time to finish what is in flight, seconds.")
+
+    retry_delays_s: Seconds = Field(
+        [2, 10, 60, 300, 1800, 7200, 21600], description="Delays before attempts 2, 3, …, seconds; the last repeats."
+    )
+    retry_attempts_max: int = Field(12, ge=1, description="Attempts before an adjustment is dead.")
+    retry_delay_s_max: float = Field(21600, gt=0, description="Longest delay, whatever Retry-After says, seconds.")
+    retry_jitter_share: float = Field(0.2, ge=0, le=1, description="Share by which delays are spread either way.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: console on a terminal, else json."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings names the arguments
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over the file."""
+        file = os.environ.get(FILE_VARIABLE, DEFAULT_FILE)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _org_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        shared = {name: values[name] for name in OrgSettings.model_fields if name in values}
+        orgs = values.get("orgs")
+        if not isinstance(orgs, Mapping):
+            return values
+        return {
+            **values,
+            "orgs": {org: {**shared, **table} for org, table in orgs.items() if isinstance(table, Mapping)},
+        }
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> Self:
+        for org in self.by_org().values():
+            if org.attempt_s_max * 2 > self.lease_s:
+                raise ValueError(f"TIERSYNC_LEASE_S: must be at least twice attempt_s_max ({org.attempt_s_max:g})")
+            if org.call_s_max > org.attempt_s_max:
+                raise ValueError(f"TIERSYNC_CALL_S_MAX: must not exceed attempt_s_max ({org.attempt_s_max:g})")
+        return self
+
+    def by_org(self) -> Mapping[int, OrgSettings]:
+        """Map each org's id to its settings; the id is 0 for a single org that was given none."""
+        return self.orgs or {self.org: self}
+
+    @property
+    def schedule(self) -> Schedule:
+        """The long retry schedule."""
+        return Schedule(
+            tuple(self.retry_delays_s), self.retry_attempts_max, self.retry_delay_s_max, self.retry_jitter_share
+        )
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings, or raise `SettingsError` with a line for each wrong one: its variable, why, an example."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_problem(item) for item in error.errors(include_url=False))) from None
+    except ValueError as error:  # the file is not TOML
+        raise SettingsError(f"{os.environ.get(FILE_VARIABLE, DEFAULT_FILE)}: {error}") from None
+
+
+def _problem(item: Any) -> str:
+    where = [str(part) for part in item["loc"]]
+    if not where:
+        return str(item["msg"]).removeprefix("Value error, ")
+    name = where[0] if where[0] != "orgs" else ".".join(where)
+    shown = name if where[0] == "orgs" else f"{PREFIX}{name.upper()}"
+    if item["type"] == "extra_forbidden":
+        return f"{shown}: there is no such setting"
+    example = EXAMPLES.get(where[-1])
+    return f"{shown}: {item['msg']}" + (f". Example: {shown}={example}" if example else "")
+
+
+def missing_to_serve(settings: Settings) -> list[str]:
+    """Name what has to be set before `serve` can start: a line each, with an example."""
+    return [f"{shown}: missing. Example: {shown}={EXAMPLES[name]}" for shown, name in _missing(settings)]
+
+
+def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
+    for org, values in settings.by_org().items():
+        prefix = f"orgs.{org}." if settings.orgs else PREFIX
+
+        def shown(name: str, prefix: str = prefix) -> tuple[str, str]:
+            return (prefix + name if prefix != PREFIX else prefix + name.upper()), name
+
+        if values.capillary_url is None:
+            yield shown("capillary_url")
+        if values.capillary_key or values.capillary_secret:
+            yield from (shown(name) for name in ("capillary_key", "capillary_secret") if not getattr(values, name))
+        else:
+            yield from (
+                shown(name) for name in ("capillary_username", "capillary_password") if not getattr(values, name)
+            )
+    if not settings.webhook_secrets and not settings.webhook_signing_secrets:
+        yield f"{PREFIX}WEBHOOK_SECRETS", "webhook_secrets"

@@ -1,0 +1,228 @@
+"""The store: the tables are the truth, and these are the verbs that change them.
+
+    receive   a delivery is on disk, and its sync has moved forward, when this returns
+    claim     a due key belongs to one worker until the lease ends
+    plan      the adjustments that a tier change owes are written down
+    settle    what one attempt came to is written down
+    release   the key is free, its finished events are closed, and it is due again when it should be
+    replay    stored work is due again
+    sweep     which keys are due, from the tables alone
+
+One verb is one transaction, or a part of one: a single writer groups what is asked for at the same time into one
+commit.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import URL, insert, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tiersync.errors import SchemaOutdated, StoreUnavailable
+from tiersync.fanout import Tier
+from tiersync.intake import Arrival
+from tiersync.store import arrivals, database, reading, replays, work
+from tiersync.store.arrivals import Receipt, Received
+from tiersync.store.reading import Due, Selection, Stored
+from tiersync.store.replays import Replay, Replayed
+from tiersync.store.tables import replays as replays_table
+from tiersync.store.tables import syncs
+from tiersync.store.work import Claim, Plan, Release, Settlement, Want
+from tiersync.store.writer import Apply, Step, Writer
+
+__all__ = [
+    "Claim",
+    "Due",
+    "Plan",
+    "Receipt",
+    "Received",
+    "Release",
+    "Replay",
+    "Replayed",
+    "Selection",
+    "Settlement",
+    "Store",
+    "Stored",
+    "Want",
+    "open_store",
+]
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Store:
+    """The verbs. Made by `open_store`."""
+
+    def __init__(self, writing: AsyncEngine, readers: AsyncEngine, batch_max: int, step: Step) -> None:
+        """`writing` and `readers` are open databases; `batch_max` operations go into one commit."""
+        self._writing, self._readers = writing, readers
+        verbs: Mapping[str, Apply] = {
+            "receive": arrivals.receive,
+            "settle": work.settle,
+            "plan": work.plan,
+            "release": work.release,
+            "claim": work.claim,
+            "replay": replays.replay,
+            "reclaim": _reclaim,
+            "begin_replay": _begin_replay,
+            "end_replay": _end_replay,
+            "probe": _probe,
+        }
+        self.writer = Writer(writing, verbs, batch_max, step)
+
+    async def receive(self, arrival: Arrival) -> Received:
+        """Store a delivery. On disk when this returns. Raises `StoreUnavailable`."""
+        answer: Received = await self.writer.submit("receive", arrival)
+        return answer
+
+    async def claim(self, want: Want) -> Claim | None:
+        """Hold a key if it is due and free."""
+        answer: Claim | None = await self.writer.submit("claim", want)
+        return answer
+
+    async def plan(self, plan: Plan) -> bool:
+        """Write a batch of adjustments down; False if the claim was overtaken."""
+        return bool(await self.writer.submit("plan", plan))
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Write an outcome down; False if the claim was overtaken or a newer tier change came."""
+        return bool(await self.writer.submit("settle", settlement))
+
+    async def release(self, release: Release) -> int | None:
+        """Give a key back; return when it is due next, epoch milliseconds, or None."""
+        answer: int | None = await self.writer.submit("release", release)
+        return answer
+
+    async def replay(self, replay: Replay) -> Replayed:
+        """Make a stored event due again."""
+        answer: Replayed = await self.writer.submit("replay", replay)
+        return answer
+
+    async def reclaim(self, now: int) -> None:
+        """Free every claim: for a process that knows it is the only one."""
+        await self.writer.submit("reclaim", now)
+
+    async def begin_replay(self, **audit: Any) -> int:
+        """Write down that a replay begins; return its number."""
+        return int(await self.writer.submit("begin_replay", audit))
+
+    async def end_replay(self, number: int, replayed: int, now: int) -> None:
+        """Write down how far a replay came."""
+        await self.writer.submit("end_replay", (number, replayed, now))
+
+    async def probe(self) -> None:
+        """Take the write lock and let it go. Raises `StoreUnavailable`."""
+        await self.writer.submit("probe", None)
+
+    async def sweep(self, now: int, limit: int) -> Sequence[tuple[int, int]]:
+        """Keys that are due, the longest waiting first: (sync id, org)."""
+        return await self._read(reading.due_keys, now, limit)
+
+    async def owed(self, claim: Claim, now: int, limit: int) -> list[Due]:
+        """A key's adjustments that are due."""
+        return await self._read(reading.owed, claim, now, limit)
+
+    async def led_elsewhere(self, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:
+        """The highest tier that other primaries gave to these members."""
+        return await self._read(reading.led_elsewhere, claim, members)
+
+    async def list_events(self, selection: Selection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+        """A page of events, the newest first."""
+        return await self._read(reading.list_events, selection, limit, before)
+
+    async def count_events(self, selection: Selection) -> int:
+        """How many events a selection holds."""
+        return await self._read(reading.count_events, selection)
+
+    async def show_event(self, org: int, event_id: str, limit: int, after: int = 0) -> dict[str, Any] | None:
+        """One event with a page of its adjustments, or None."""
+        return await self._read(reading.show_event, org, event_id, limit, after)
+
+    async def stored(self, selection: Selection, limit: int, after: int = 0) -> list[Stored]:
+        """A page of deliveries with their bytes, the oldest first."""
+        return await self._read(reading.stored, selection, limit, after)
+
+    async def counts(self) -> dict[str, dict[str, int]]:
+        """How many events and adjustments stand where."""
+        return await self._read(reading.counts)
+
+    async def oldest_due(self, now: int) -> tuple[int, int | None]:
+        """How many keys are due, and since when the oldest has been."""
+        return await self._read(reading.oldest_due, now)
+
+    async def _read(
+        self, query: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs
+    ) -> T:
+        try:
+            async with self._readers.connect() as connection:
+                return await query(connection, *arguments, **named)
+        except (DBAPIError, OSError) as error:
+            raise StoreUnavailable(f"the database cannot be read: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Commit what waits, then close the connections."""
+        await self.writer.stop()
+        await self._writing.dispose()
+        await self._readers.dispose()
+
+
+@asynccontextmanager
+async def open_store(
+    url: URL, *, batch_max: int = 512, migrate: bool = False, step: Step = lambda _: None
+) -> AsyncIterator[Store]:
+    """Open a database for the time of the block.
+
+    `migrate` brings the schema up to date first; without it an outdated schema raises `SchemaOutdated`. Raises
+    `StoreUnavailable` if the database cannot be opened.
+    """
+    writing, readers = database.open_writer(url), database.open_readers(url)
+    store = Store(writing, readers, batch_max, step)
+    try:
+        try:
+            async with writing.begin() as connection:
+                if migrate:
+                    await connection.run_sync(database.migrate)
+                current = await connection.run_sync(database.current_version)
+        except (DBAPIError, OSError) as error:
+            raise StoreUnavailable(f"cannot open {url.database}: {_reason(error)}") from None
+        if current != (newest := database.newest_version()):
+            raise SchemaOutdated(
+                f"{url.database} has schema {current or 'none'}, this version needs {newest}: run `tiersync migrate`"
+            )
+        store.writer.start()
+        yield store
+    finally:
+        await store.close()
+
+
+def _reason(error: Exception) -> str:
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+
+
+async def _reclaim(connection: AsyncConnection, times: Sequence[int]) -> list[None]:
+    await connection.execute(update(syncs).where(syncs.c.owner.is_not(None)).values(owner=None, due_at=max(times)))
+    return [None] * len(times)
+
+
+async def _probe(connection: AsyncConnection, probes: Sequence[None]) -> list[None]:
+    await connection.execute(update(syncs).where(text("1 = 0")).values(owner=None))
+    return [None] * len(probes)
+
+
+async def _begin_replay(connection: AsyncConnection, audits: Sequence[dict[str, Any]]) -> list[int]:
+    return [
+        (await connection.execute(insert(replays_table).values(**audit).returning(replays_table.c.id))).scalar_one()
+        for audit in audits
+    ]
+
+
+async def _end_replay(connection: AsyncConnection, ends: Sequence[tuple[int, int, int]]) -> list[None]:
+    for number, replayed, now in ends:
+        await connection.execute(
+            update(replays_table).where(replays_table.c.id == number).values(replayed=replayed, finished_at=now)
+        )
+    return [None] * len(ends)

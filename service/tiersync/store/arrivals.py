@@ -1,0 +1,239 @@
+"""The verb `receive`: what deliveries do to the tables.
+
+Runs inside the writer's transaction and handles many deliveries with few statements: event row and sync row change in
+the same commit, before anybody is answered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import bindparam, exists, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiersync.fanout import AdjustmentStatus
+from tiersync.intake import Arrival, EventStatus, Kind
+from tiersync.store.forward import Key, SyncRow, hold, insert_for, save, supersede
+from tiersync.store.tables import adjustments, events, syncs
+from tiersync.webhook import Action
+
+
+class Receipt(StrEnum):
+    """What the sender is told."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The answer for one delivery; `sync` is the key that it made due, `reason` why it made none."""
+
+    receipt: Receipt
+    org: int
+    sync: int | None = None
+    reason: str | None = None
+
+
+_RECEIPTS: Final = {EventStatus.IGNORED: Receipt.IGNORED, EventStatus.QUARANTINED: Receipt.QUARANTINED}
+
+
+def key_of(arrival: Arrival) -> Key | None:
+    """The key that a delivery moves, or None if it moves none."""
+    if arrival.status is not EventStatus.PENDING or arrival.program is None or arrival.customer is None:
+        return None
+    return (arrival.org, arrival.program, arrival.customer)
+
+
+def event_values(arrival: Arrival) -> dict[str, Any]:
+    """What an arrival says, as columns of `events`."""
+    return {
+        "kind": arrival.kind,
+        "name": arrival.name,
+        "status": arrival.status,
+        "reason": arrival.reason,
+        "detail": arrival.detail,
+        "program": arrival.program,
+        "customer": arrival.customer,
+        "member": arrival.member,
+        "group_id": arrival.group,
+        "action": arrival.action,
+        "tier_number": arrival.tier_number,
+        "tier_name": arrival.tier_name,
+        "expiry": arrival.expiry,
+        "changed_at": arrival.changed_at,
+        "event_log_id": arrival.event_log_id,
+    }
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction still has to write once every delivery of it has been looked at."""
+
+    held: dict[Key, SyncRow]
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+    overtaken: list[int] = field(default_factory=list)
+    joiners: list[dict[str, Any]] = field(default_factory=list)
+
+    def place(self, arrival: Arrival, event: int, depth: int) -> Received:
+        """Let a stored event have its effect on its sync."""
+        key, now = key_of(arrival), arrival.received_at
+        if key is None:
+            return Received(_RECEIPTS.get(arrival.status, Receipt.ACCEPTED), arrival.org, reason=arrival.reason)
+        if depth > arrival.policy.cascade_depth_max:
+            self.close(event, EventStatus.IGNORED, "echo", now, depth)
+            return Received(Receipt.IGNORED, arrival.org, reason="echo")
+        sync = self.held[key]
+        if arrival.kind is Kind.JOIN:
+            self.joiners.append(joiner_values(arrival, event, sync))
+            sync.wake(now)
+        elif sync.is_overtaken_by(arrival, event):
+            if (old := sync.move_to(arrival, event, now)) is not None:
+                self.overtaken.append(old)
+        else:
+            self.close(event, EventStatus.SUPERSEDED, "stale", now, depth)
+            return Received(Receipt.ACCEPTED, arrival.org, reason="stale")
+        return Received(Receipt.ACCEPTED, arrival.org, sync.id)
+
+    def close(self, event: int, status: EventStatus, reason: str, now: int, depth: int) -> None:
+        """Finish an event that owes nothing."""
+        self.statuses.append({"_id": event, "status": status, "reason": reason, "finished_at": now, "depth": depth})
+
+
+async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Received]:
+    """Store deliveries and move their syncs forward. One answer per delivery, in order."""
+    batch = _Batch(await hold(connection, {key for arrival in arrivals if (key := key_of(arrival))}))
+    inserted = await _insert(connection, arrivals, batch.held)
+    depths = await _echo_depths(connection, arrivals)
+    answers: list[Received] = []
+    duplicates: list[Arrival] = []
+    for arrival in arrivals:
+        event = inserted.pop((arrival.org, arrival.event_id), None)
+        if event is None:
+            duplicates.append(arrival)
+            answers.append(Received(Receipt.DUPLICATE, arrival.org))
+        else:
+            depth = depths.get((key_of(arrival), arrival.tier_number), 0) if arrival.kind is Kind.TIER else 0
+            answers.append(batch.place(arrival, event, depth))
+    now = arrivals[-1].received_at
+    await save(connection, batch.held.values())
+    await supersede(connection, batch.overtaken, now)
+    if batch.joiners:
+        await connection.execute(insert(adjustments), batch.joiners)
+    if batch.statuses:
+        await connection.execute(_CLOSE, batch.statuses)
+    if duplicates:
+        await connection.execute(_COUNT, [{"_org": row.org, "_event_id": row.event_id} for row in duplicates])
+    for arrival in arrivals:
+        if arrival.kind is Kind.LEAVE:
+            await wake_owing(connection, arrival, now)
+    return answers
+
+
+_CLOSE: Final = (
+    update(events)
+    .where(events.c.id == bindparam("_id"))
+    .values({name: bindparam(name) for name in ("status", "reason", "finished_at", "depth")})
+)
+_COUNT: Final = (
+    update(events)
+    .where(events.c.event_id == bindparam("_event_id"), events.c.org == bindparam("_org"))
+    .values(duplicates=events.c.duplicates + 1)
+)
+
+
+async def _insert(
+    connection: AsyncConnection, arrivals: Sequence[Arrival], held: dict[Key, SyncRow]
+) -> dict[tuple[int, str], int]:
+    """Insert the deliveries that are new; map (org, event id) to the row's id for those and no others."""
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for arrival in arrivals:
+        key = key_of(arrival)
+        rows.setdefault(
+            (arrival.org, arrival.event_id),
+            {
+                "org": arrival.org,
+                "event_id": arrival.event_id,
+                "sync": held[key].id if key else None,
+                "received_at": arrival.received_at,
+                "finished_at": None if arrival.status is EventStatus.PENDING else arrival.received_at,
+                "body": arrival.body,
+                **event_values(arrival),
+            },
+        )
+    statement = insert_for(connection, events).on_conflict_do_nothing()
+    found = await connection.execute(
+        statement.returning(events.c.id, events.c.org, events.c.event_id), list(rows.values())
+    )
+    return {(row.org, row.event_id): row.id for row in found}
+
+
+async def _echo_depths(
+    connection: AsyncConnection, arrivals: Sequence[Arrival]
+) -> dict[tuple[Key | None, int | None], int]:
+    """Find the deliveries that our own adjustments caused: same customer, program and tier, within the echo window.
+
+    Maps (key, tier number) to how many adjustments in a row led to it.
+    """
+    windows = {
+        key: arrival.received_at - 1000 * arrival.policy.echo_window_s
+        for arrival in arrivals
+        if arrival.kind is Kind.TIER and arrival.policy.echo_window_s and (key := key_of(arrival))
+    }
+    if not windows:
+        return {}
+    made = adjustments.c
+    found = await connection.execute(
+        select(
+            made.org,
+            made.program,
+            made.member,
+            made.tier_number,
+            made.depth,
+            made.status,
+            made.planned_at,
+            made.last_at,
+        )
+        .where(made.member.in_({customer for _, _, customer in windows}))
+        .where(made.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DONE]))
+    )
+    depths: dict[tuple[Key | None, int | None], int] = {}
+    for row in found:
+        key = (row.org, row.program, row.member)
+        recent = row.status == AdjustmentStatus.DUE or (row.last_at or row.planned_at) >= windows.get(
+            key, row.planned_at
+        )
+        if key in windows and recent:
+            depths[key, row.tier_number] = max(row.depth + 1, depths.get((key, row.tier_number), 0))
+    return depths
+
+
+def joiner_values(arrival: Arrival, event: int, sync: SyncRow) -> dict[str, Any]:
+    """The adjustment owed to somebody who joined: to whatever tier the primary holds then, up or down."""
+    return {
+        "event": event,
+        "member": arrival.member,
+        "sync": sync.id,
+        "org": sync.org,
+        "program": sync.program,
+        "group_id": arrival.group,
+        "action": Action.UPGRADE,
+        "verify": True,
+        "may_lower": True,
+        "status": AdjustmentStatus.DUE,
+        "due_at": arrival.received_at,
+        "planned_at": arrival.received_at,
+    }
+
+
+async def wake_owing(connection: AsyncConnection, arrival: Arrival, now: int) -> None:
+    """Make a primary's keys due that still owe calls: who left is found by reading the group, not by this event."""
+    owes = exists().where(adjustments.c.sync == syncs.c.id, adjustments.c.status == AdjustmentStatus.DUE)
+    await connection.execute(
+        update(syncs)
+        .where(syncs.c.org == arrival.org, syncs.c.customer == arrival.customer, syncs.c.owner.is_(None), owes)
+        .values(due_at=now)
+    )

@@ -1,0 +1,207 @@
+"""What the operator and the worker read: never through the writer, always what is committed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiersync.fanout import AdjustmentStatus, Tier
+from tiersync.intake import EventStatus
+from tiersync.store.tables import adjustments, events, syncs
+from tiersync.store.work import Claim
+from tiersync.webhook import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events: every given condition must hold. Instants are epoch milliseconds of receipt, `until` excluded."""
+
+    ids: tuple[str, ...] = ()
+    status: str | None = None
+    reason: str | None = None
+    org: int | None = None
+    program: int | None = None
+    customer: int | None = None
+    since: int | None = None
+    until: int | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As SQL."""
+        exact = {name: getattr(self, name) for name in ("status", "reason", "org", "program", "customer")}
+        found = [events.c[name] == value for name, value in exact.items() if value is not None]
+        if self.ids:
+            found.append(events.c.event_id.in_(self.ids))
+        if self.since is not None:
+            found.append(events.c.received_at >= self.since)
+        if self.until is not None:
+            found.append(events.c.received_at < self.until)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An adjustment to be tried now. `tier` is None for a joiner: then the primary's own tier is meant."""
+
+    event: int
+    event_id: str
+    member: int
+    action: Action
+    tier: Tier | None
+    expiry: Any
+    verify: bool
+    may_lower: bool
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored delivery, as a replay needs it."""
+
+    event: int
+    org: int
+    event_id: str
+    status: EventStatus
+    received_at: int
+    body: bytes
+
+
+_LISTED: Final = [column for column in events.c if column.name not in {"body", "sync"}]
+_SHOWN: Final = [column for column in adjustments.c if column.name not in {"event", "sync"}]
+
+
+async def due_keys(connection: AsyncConnection, now: int, limit: int) -> Sequence[tuple[int, int]]:
+    """Keys whose time has come, the longest waiting first: (sync id, org)."""
+    found = await connection.execute(
+        select(syncs.c.id, syncs.c.org).where(syncs.c.due_at <= now).order_by(syncs.c.due_at).limit(limit)
+    )
+    return [(row.id, row.org) for row in found]
+
+
+async def owed(connection: AsyncConnection, claim: Claim, now: int, limit: int) -> list[Due]:
+    """The adjustments of a key that are due, the longest waiting first."""
+    columns = adjustments.c
+    found = await connection.execute(
+        select(
+            columns.event,
+            events.c.event_id,
+            columns.member,
+            columns.action,
+            columns.tier_number,
+            columns.tier_name,
+            columns.expiry,
+            columns.verify,
+            columns.may_lower,
+            columns.attempts,
+        )
+        .join(events, events.c.id == columns.event)
+        .where(columns.sync == claim.sync, columns.status == AdjustmentStatus.DUE, columns.due_at <= now)
+        .order_by(columns.due_at, columns.event, columns.member)
+        .limit(limit)
+    )
+    return [
+        Due(
+            event=row.event,
+            event_id=row.event_id,
+            member=row.member,
+            action=Action(row.action),
+            tier=Tier(row.tier_number, row.tier_name) if row.tier_name is not None else None,
+            expiry=row.expiry,
+            verify=row.verify,
+            may_lower=row.may_lower,
+            attempts=row.attempts,
+        )
+        for row in found
+    ]
+
+
+async def led_elsewhere(connection: AsyncConnection, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:
+    """The highest tier that other primaries' newest tier changes gave to these members, as far as tiersync has seen."""
+    columns = adjustments.c
+    found = await connection.execute(
+        select(columns.member, syncs.c.tier_number, syncs.c.tier_name)
+        .join(syncs, and_(syncs.c.id == columns.sync, syncs.c.event == columns.event))
+        .where(columns.member.in_(members), columns.program == claim.program, columns.org == claim.org)
+        .where(columns.sync != claim.sync, columns.status.in_([AdjustmentStatus.DONE, AdjustmentStatus.DUE]))
+        .where(syncs.c.tier_name.is_not(None))
+    )
+    highest: dict[int, Tier] = {}
+    for member, number, name in found:
+        if member not in highest or highest[member].number < number:
+            highest[member] = Tier(number, name)
+    return highest
+
+
+def _page(selection: Selection, columns: Sequence[Any]) -> Select[Any]:
+    return select(*columns).where(*selection.conditions())
+
+
+async def list_events(
+    connection: AsyncConnection, selection: Selection, limit: int, before: int | None
+) -> list[dict[str, Any]]:
+    """A page of events, the newest first; `before` is the `id` of the last row of the page before."""
+    query = _page(selection, _LISTED).order_by(events.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(events.c.id < before)
+    return [dict(row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
+
+
+async def count_events(connection: AsyncConnection, selection: Selection) -> int:
+    """How many events a selection holds."""
+    return int((await connection.execute(_page(selection, [func.count()]).select_from(events))).scalar_one())
+
+
+async def stored(connection: AsyncConnection, selection: Selection, limit: int, after: int) -> list[Stored]:
+    """A page of deliveries with their bytes, the oldest first; `after` is the row id of the last one before."""
+    columns = [events.c[name] for name in ("id", "org", "event_id", "status", "received_at", "body")]
+    query = _page(selection, columns).where(events.c.id > after).order_by(events.c.id).limit(limit)
+    return [
+        Stored(row.id, row.org, row.event_id, EventStatus(row.status), row.received_at, row.body)
+        for row in await connection.execute(query)
+    ]
+
+
+async def show_event(
+    connection: AsyncConnection, org: int, event_id: str, limit: int, after: int
+) -> dict[str, Any] | None:
+    """One event with a page of its adjustments, ordered by member; `after` is the last member of the page before."""
+    found = await connection.execute(
+        select(*_LISTED, events.c.body).where(events.c.event_id == event_id, events.c.org == org)
+    )
+    if (event := found.one_or_none()) is None:
+        return None
+    owing = adjustments.c
+    rows = await connection.execute(
+        select(*_SHOWN).where(owing.event == event.id, owing.member > after).order_by(owing.member).limit(limit)
+    )
+    counts = await connection.execute(
+        select(owing.status, func.count()).where(owing.event == event.id).group_by(owing.status)
+    )
+    return {
+        **event._mapping,  # noqa: SLF001
+        "adjustments": [dict(row._mapping) for row in rows],  # noqa: SLF001
+        "adjustment_counts": {status: count for status, count in counts},  # noqa: C416 - rows are not pairs to mypy
+    }
+
+
+async def counts(connection: AsyncConnection) -> dict[str, dict[str, int]]:
+    """How many events and adjustments stand where."""
+    of_events = await connection.execute(select(events.c.status, func.count()).group_by(events.c.status))
+    of_adjustments = await connection.execute(
+        select(adjustments.c.status, adjustments.c.outcome, func.count()).group_by(
+            adjustments.c.status, adjustments.c.outcome
+        )
+    )
+    summed: dict[str, int] = {}
+    for status, outcome, count in of_adjustments:
+        name = outcome if status == AdjustmentStatus.DONE and outcome else status
+        summed[name] = summed.get(name, 0) + count
+    return {"events": {status: count for status, count in of_events}, "adjustments": summed}  # noqa: C416
+
+
+async def oldest_due(connection: AsyncConnection, now: int) -> tuple[int, int | None]:
+    """How many keys are due, and since when the oldest has been (epoch milliseconds)."""
+    found = await connection.execute(select(func.count(), func.min(syncs.c.due_at)).where(syncs.c.due_at <= now))
+    count, oldest = found.one()
+    return int(count), oldest

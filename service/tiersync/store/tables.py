@@ -1,0 +1,145 @@
+"""The tables. All instants are epoch milliseconds, UTC.
+
+    events       one row per delivery, with its bytes                     identified by (org, event_id)
+    syncs        one row per key: what should be true of a primary's group    identified by (org, program, customer)
+    adjustments  one row per secondary that an event owes a call           identified by (event, member)
+    replays      one row per replay: who, when, what, how many
+
+`syncs.due_at` is the only clock of the work: null means nothing to do, the past means due, and a claim moves it to
+the end of its lease, so that an expired lease is simply due. `fence` counts the claims: a worker that was overtaken
+no longer matches.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+)
+
+# SQLite counts rows by itself only in a column declared INTEGER.
+_Id: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+syncs: Final = Table(
+    "syncs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("org", BigInteger, nullable=False),
+    Column("program", BigInteger, nullable=False),
+    Column("customer", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),  # counts the tier changes that moved it forward
+    Column("planned", Integer, nullable=False, server_default="0"),  # the generation whose adjustments are written down
+    Column("event", BigInteger),  # events.id of the newest tier change; null while only joins are known
+    Column("changed_at", BigInteger, nullable=False, server_default="-1"),
+    Column("event_log_id", BigInteger, nullable=False, server_default="-1"),
+    Column("action", Text),
+    Column("tier_number", BigInteger),
+    Column("tier_name", Text),
+    Column("expiry", Date),
+    Column("inherits", Boolean, nullable=False, server_default=false()),  # an unfinished tier change was overtaken
+    Column("settled", Boolean, nullable=False, server_default=false()),  # every adjustment of this generation is done
+    Column("attempt", Integer, nullable=False, server_default="0"),  # failed attempts to plan this generation
+    Column("due_at", BigInteger),
+    Column("owner", Text),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("group_id", BigInteger),
+    UniqueConstraint("customer", "program", "org"),
+)
+Index(None, syncs.c.due_at, sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL"))
+
+events: Final = Table(
+    "events",
+    metadata,
+    Column("id", _Id, primary_key=True),  # the order of arrival
+    Column("org", BigInteger, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("sync", BigInteger, ForeignKey("syncs.id")),
+    Column("program", BigInteger),
+    Column("customer", BigInteger),
+    Column("member", BigInteger),
+    Column("group_id", BigInteger),
+    Column("action", Text),
+    Column("tier_number", BigInteger),
+    Column("tier_name", Text),
+    Column("expiry", Date),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("event_log_id", BigInteger),
+    Column("depth", Integer, nullable=False, server_default="0"),  # how many adjustments of ours led to this event
+    Column("duplicates", Integer, nullable=False, server_default="0"),
+    Column("received_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("event_id", "org"),
+)
+Index(None, events.c.status, events.c.id)
+Index(None, events.c.sync, events.c.status)
+Index(None, events.c.customer, events.c.id)
+
+adjustments: Final = Table(
+    "adjustments",
+    metadata,
+    Column("event", BigInteger, ForeignKey("events.id"), nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("sync", BigInteger, ForeignKey("syncs.id"), nullable=False),
+    Column("org", BigInteger, nullable=False),
+    Column("program", BigInteger, nullable=False),
+    Column("group_id", BigInteger),
+    Column("action", Text, nullable=False),
+    Column("tier_number", BigInteger),  # null: whatever tier the primary holds when the call is made
+    Column("tier_name", Text),
+    Column("expiry", Date),
+    Column("verify", Boolean, nullable=False),
+    Column("may_lower", Boolean, nullable=False),
+    Column("depth", Integer, nullable=False, server_default="0"),
+    Column("status", Text, nullable=False),
+    Column("outcome", Text),
+    Column("reason", Text),
+    Column("code", BigInteger),
+    Column("message", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", BigInteger),
+    Column("planned_at", BigInteger, nullable=False),
+    Column("first_at", BigInteger),  # the first and the last attempt
+    Column("last_at", BigInteger),
+    PrimaryKeyConstraint("event", "member"),
+    sqlite_with_rowid=False,
+)
+Index(None, adjustments.c.sync, adjustments.c.status, adjustments.c.due_at)
+Index(None, adjustments.c.member, adjustments.c.planned_at)
+
+replays: Final = Table(
+    "replays",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("selection", JSON, nullable=False),
+    Column("force", Boolean, nullable=False),
+    Column("rate", Integer),  # events a second; null: as fast as possible
+    Column("matched", Integer, nullable=False),
+    Column("replayed", Integer, nullable=False, server_default="0"),
+    Column("finished_at", BigInteger),
+)

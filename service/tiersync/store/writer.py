@@ -1,0 +1,112 @@
+"""One group-commit writer: what is asked for while a commit runs goes into the next one.
+
+Each operation is a verb with its item. A batch runs its verbs in a fixed order in one transaction and nobody hears of
+a result before the commit is on disk. If a batch fails, its items are tried one by one, so that one bad item never
+harms its neighbours.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tiersync.errors import StoreUnavailable
+
+Apply = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Sequence[Any]]]
+"""Carries out one verb for many items inside a transaction; answers one result per item, in order."""
+
+Step = Callable[[str], None]
+"""Told the name of each point that the work passes; the chaos tests kill the process at one of them."""
+
+
+class Writer:
+    """Owns the only writing connection of this process."""
+
+    def __init__(self, database: AsyncEngine, verbs: Mapping[str, Apply], batch_max: int, step: Step) -> None:
+        """`verbs` in the order in which they run within a batch; `batch_max` operations go into one commit."""
+        self._database, self._verbs, self._batch_max, self._step = database, verbs, batch_max, step
+        self._waiting: list[tuple[str, Any, asyncio.Future[Any]]] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the next commit."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._task = asyncio.create_task(self._run(), name="store-writer")
+
+    async def stop(self) -> None:
+        """Commit what is waiting, then end."""
+        if self._task is not None:
+            self._wake.set()
+            task, self._task = self._task, None
+            await task
+
+    async def submit(self, verb: str, item: Any) -> Any:
+        """Run `verb` on `item`; return its result once it is committed.
+
+        Raises `StoreUnavailable` if the database cannot be written. Cancelling the caller does not undo the operation.
+        """
+        if self._task is None:
+            raise StoreUnavailable("the store is closed")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((verb, item, future))
+        self._wake.set()
+        return await future
+
+    async def _run(self) -> None:
+        while self._task is not None or self._waiting:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+            await self._commit(batch)
+
+    async def _commit(self, batch: list[tuple[str, Any, asyncio.Future[Any]]]) -> None:
+        by_verb: dict[str, list[tuple[Any, asyncio.Future[Any]]]] = defaultdict(list)
+        for verb, item, future in batch:
+            by_verb[verb].append((item, future))
+        names = "+".join(verb for verb in self._verbs if verb in by_verb)
+        answers: list[tuple[asyncio.Future[Any], Any]] = []
+        try:
+            async with self._database.begin() as connection:
+                for verb, apply in self._verbs.items():
+                    if entries := by_verb.get(verb):
+                        results = await apply(connection, [item for item, _ in entries])
+                        answers += zip((future for _, future in entries), results, strict=True)
+                self._step(f"before commit: {names}")
+        except (OperationalError, InterfaceError, OSError) as error:
+            self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
+        except Exception as error:  # noqa: BLE001 - an item that no transaction accepts must reach its caller, not end the writer
+            await self._one_by_one(batch, error)
+        else:
+            self._step(f"after commit: {names}")
+            for future, result in answers:
+                if not future.done():
+                    future.set_result(result)
+
+    async def _one_by_one(self, batch: list[tuple[str, Any, asyncio.Future[Any]]], error: Exception) -> None:
+        if len(batch) == 1:
+            self._fail(batch, error)
+            return
+        for operation in batch:
+            await self._commit([operation])
+
+    @staticmethod
+    def _fail(batch: list[tuple[str, Any, asyncio.Future[Any]]], error: Exception) -> None:
+        for _, _, future in batch:
+            if not future.done():
+                future.set_exception(error)
+
+
+def _first_line(error: BaseException) -> str:
+    """The driver's own words without the statement and its parameters, which may hold a body."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

@@ -1,0 +1,362 @@
+"""From a claimed key to adjusted secondaries: claim → plan → send → settle → release.
+
+`Worker.turn` is one turn at one key. It reads the group afresh, writes down what is owed if that has not been done yet,
+and makes the calls that are due until there are none or the lease draws to its end. What could not be done stays due in
+the tables; nothing is remembered here.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, TypeVar
+
+import structlog
+
+from tiersync import fanout, retry
+from tiersync.capillary import Capillary, NotPrimary, NotTried
+from tiersync.fanout import (
+    AdjustmentStatus,
+    Goal,
+    Group,
+    Held,
+    Member,
+    Move,
+    Owed,
+    Policy,
+    SeveralGroups,
+    Tier,
+    TierSource,
+    Validity,
+)
+from tiersync.intake import ANY_ORG, EventStatus
+from tiersync.retry import Again, Already, Applied, Dead, Decision, Done, Outcome, Refused, Schedule, Skipped, TryAgain
+from tiersync.store import Claim, Due, Plan, Release, Settlement, Store, Want
+from tiersync.store.writer import Step
+
+log: Final = structlog.get_logger("tiersync.worker")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """What the worker needs of one org."""
+
+    capillary: Capillary
+    policy: Policy
+    attempt_s_max: float
+    members_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one turn takes on."""
+
+    lease_s: float
+    plan_batch_max: int
+    owed_batch_max: int
+    key_calls_concurrent_max: int
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One turn at one key. `until` is the monotonic second after which no call may begin: the fence of the lease."""
+
+    claim: Claim
+    org: Org
+    until: float
+    members: Mapping[int, Member] = field(default_factory=dict)
+    over: bool = False
+    primary: Held | TryAgain | Refused | NotTried | None = None
+    reading_primary: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Worker:
+    """Takes turns at keys. `now` is epoch milliseconds, `monotonic` seconds, `dice` a number in [0, 1)."""
+
+    def __init__(  # noqa: PLR0913 - put together in app.py, and only there
+        self,
+        *,
+        store: Store,
+        orgs: Mapping[int, Org],
+        schedule: Schedule,
+        limits: Limits,
+        owner: str,
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
+        dice: Callable[[], float],
+        settled: Callable[[str, str, float], None],
+        step: Step,
+    ) -> None:
+        """`settled` hears of each outcome: its name, its reason and the seconds of the attempt."""
+        self._store, self._orgs, self._schedule, self._limits, self._owner = store, orgs, schedule, limits, owner
+        self._now, self._monotonic, self._dice, self._settled, self._step = now, monotonic, dice, settled, step
+        self._customers = _OneAtATime()
+
+    async def turn(self, sync: int) -> int | None:
+        """Work on one key; return when it is due again (epoch milliseconds), or None."""
+        began, now = self._monotonic(), self._now()
+        claim = await self._store.claim(Want(sync, self._owner, now, now + int(1000 * self._limits.lease_s)))
+        if claim is None:
+            return None
+        org = self._orgs.get(claim.org) or self._orgs.get(ANY_ORG)
+        if org is None:
+            release = Release(claim, now, close=EventStatus.DEAD, reason="org_unknown", detail="orgId: not configured")
+        else:
+            release = await self._work(_Turn(claim, org, began + self._limits.lease_s - org.attempt_s_max))
+        self._step("before release")
+        due_at = await self._store.release(release)
+        log.info(
+            "turn.ended",
+            org=claim.org,
+            program=claim.program,
+            customer=claim.customer,
+            event_row=claim.event,
+            generation=claim.generation,
+            closed=release.close,
+            reason=release.reason,
+            due_at=due_at,
+            seconds=round(self._monotonic() - began, 4),
+        )
+        return due_at
+
+    async def _work(self, turn: _Turn) -> Release:
+        claim = turn.claim
+        found = await turn.org.capillary.members(claim.customer, turn.until)
+        match found:
+            case NotTried():
+                return Release(claim, self._now())
+            case TryAgain() | Refused():
+                return self._put_off(claim, found)
+            case NotPrimary():
+                return self._close(claim, EventStatus.IGNORED, "not_primary")
+            case Group() if not found.active:
+                return self._close(claim, EventStatus.IGNORED, "group_inactive")
+            case Group() if not found.led_by(claim.customer):
+                return self._close(claim, EventStatus.IGNORED, "not_primary")
+            case Group() if len(found.members) > turn.org.members_max:
+                detail = f"{len(found.members)} members; TIERSYNC_MEMBERS_MAX is {turn.org.members_max}"
+                return self._close(claim, EventStatus.DEAD, "group_too_large", detail)
+        if claim.planned != claim.generation and (release := await self._plan(turn, found)) is not None:
+            return release
+        turn.members = {member.customer: member for member in found.secondaries()}
+        await self._fan_out(turn)
+        return Release(claim, self._now())
+
+    async def _plan(self, turn: _Turn, group: Group) -> Release | None:
+        """Write down what the tier change owes; a `Release` if that cannot be done in this turn."""
+        claim, policy = turn.claim, turn.org.policy
+        tier = await self._tier(turn)
+        if isinstance(tier, Release):
+            return tier
+        assert claim.action is not None  # noqa: S101 - a generation begins with a tier change
+        elsewhere: Mapping[int, Tier] = {}
+        if policy.several_groups is SeveralGroups.HIGHEST:
+            for members in _batched((member.customer for member in group.secondaries()), self._limits.plan_batch_max):
+                elsewhere = {**elsewhere, **await self._store.led_elsewhere(claim, members)}
+        owed = fanout.plan(claim.action, tier, group, policy, inherits=claim.inherits, led_elsewhere=elsewhere)
+        batches: list[Sequence[Owed]] = [*_batched(owed, self._limits.plan_batch_max)] or [()]
+        for number, batch in enumerate(batches, start=1):
+            last = number == len(batches)
+            self._step("before plan")
+            if not await self._store.plan(Plan(claim, tier, group.id, batch, last, self._now())):
+                return Release(claim, self._now())
+        return None
+
+    async def _tier(self, turn: _Turn) -> Tier | Release:
+        """Name the tier: from the event, else from the primary itself if it holds the tier that the event means."""
+        claim = turn.claim
+        if turn.org.policy.tier_source is TierSource.EVENT and claim.tier_name and claim.tier_number is not None:
+            return Tier(claim.tier_number, claim.tier_name)
+        held = await self._primary(turn)
+        match held:
+            case NotTried():
+                return Release(claim, self._now())
+            case TryAgain() | Refused():
+                return self._put_off(claim, held)
+            case Held(tier=Tier() as tier) if (
+                turn.org.policy.tier_source is TierSource.LIVE or tier.number == claim.tier_number
+            ):
+                return tier
+            case Held(tier=tier):
+                now = f"tier {tier.number}" if tier else "no tier"
+                detail = (
+                    f"data.loyaltyProgramDetails.tiers: does not name tier {claim.tier_number}, "
+                    f"and the primary holds {now} in program {claim.program}"
+                )
+                return self._close(claim, EventStatus.DEAD, "tier_name_unknown", detail)
+
+    async def _primary(self, turn: _Turn) -> Held | TryAgain | Refused | NotTried:
+        """The primary's own tier, read once in a turn."""
+        async with turn.reading_primary:
+            if turn.primary is None:
+                turn.primary = await turn.org.capillary.tier(turn.claim.customer, turn.claim.program, turn.until)
+            return turn.primary
+
+    async def _fan_out(self, turn: _Turn) -> None:
+        """Make the calls that are due, a few at a time, until there are none or the turn is over."""
+        while not turn.over:
+            page = iter(await self._store.owed(turn.claim, self._now(), self._limits.owed_batch_max))
+            first = [*islice(page, self._limits.key_calls_concurrent_max)]
+            if not first:
+                return
+
+            async def lane(due: Due, rest: Iterator[Due] = page) -> None:
+                await self._adjust(turn, due)
+                for following in rest:
+                    if turn.over:
+                        return
+                    await self._adjust(turn, following)
+
+            try:
+                async with asyncio.TaskGroup() as lanes:
+                    for due in first:
+                        lanes.create_task(lane(due))
+            except ExceptionGroup as group:
+                raise group.exceptions[0] from None
+
+    async def _adjust(self, turn: _Turn, due: Due) -> None:
+        """One attempt at one adjustment, from the decision what to call to the outcome on disk."""
+        began = self._monotonic()
+        async with self._customers.hold((turn.claim.org, due.member)):
+            outcome = await self._attempt(turn, due)
+        if isinstance(outcome, NotTried):
+            turn.over = True
+            return
+        attempt, now = due.attempts + 1, self._now()
+        decision = retry.decide(outcome, attempt, now, self._schedule, self._dice())
+        self._step("before settle")
+        if not await self._store.settle(_settlement(turn.claim, due, outcome, decision, attempt, now)):
+            turn.over = True
+        seconds = self._monotonic() - began
+        name, reason = _name(outcome), getattr(outcome, "reason", "")
+        self._settled("dead" if isinstance(decision, Dead) else name, reason, seconds)
+        log.info(
+            "adjustment.settled",
+            org=turn.claim.org,
+            program=turn.claim.program,
+            customer=turn.claim.customer,
+            member=due.member,
+            event_row=due.event,
+            outcome=name,
+            decision=type(decision).__name__.lower(),
+            reason=reason or None,
+            code=getattr(outcome, "code", None),
+            attempt=attempt,
+            seconds=round(seconds, 4),
+        )
+
+    async def _attempt(self, turn: _Turn, due: Due) -> Outcome | NotTried:
+        member = turn.members.get(due.member)
+        if member is None:
+            return Skipped("left")
+        policy, program = turn.org.policy, turn.claim.program
+        tier = due.tier
+        if tier is None:  # a joiner
+            if policy.several_groups is SeveralGroups.DEFAULT_GROUP and not member.default_group:
+                return Skipped("not_default_group")
+            held = await self._primary(turn)
+            if not isinstance(held, Held):
+                return held
+            if held.tier is None:
+                return Refused("primary_without_tier")
+            tier = held.tier
+        expiry = due.expiry if policy.validity is Validity.MIRROR else None
+        goal, steps = Goal(due.action, tier, due.may_lower), list[tuple[Move, Outcome | Held]]()
+        move: Move | Outcome = fanout.first_move(due.action, verify=due.verify)
+        while isinstance(move, Move):
+            capillary, why = turn.org.capillary, f"tiersync {due.event_id}"
+            self._step("before call")
+            answer: Outcome | Held | NotTried
+            if move is Move.READ:
+                answer = await capillary.tier(due.member, program, turn.until)
+            else:
+                answer = await capillary.adjust(due.member, program, move, tier.name, expiry, why, turn.until)
+            self._step("after call")
+            if isinstance(answer, NotTried):
+                return answer
+            steps.append((move, answer))
+            move = fanout.next_move(goal, steps)
+        return move
+
+    def _put_off(self, claim: Claim, failure: TryAgain | Refused) -> Release:
+        """The group or the tier could not be read: try the whole key again, or give the tier change up."""
+        now = self._now()
+        match retry.decide(failure, claim.attempt + 1, now, self._schedule, self._dice()):
+            case Again(due_at=due_at):
+                return Release(claim, now, retry_at=due_at)
+            case Dead(reason=reason):
+                return self._close(claim, EventStatus.DEAD, reason, f"code {failure.code}: {failure.message}")
+            case Done():  # pragma: no cover - a failure is never done
+                return Release(claim, now)
+
+    def _close(self, claim: Claim, status: EventStatus, reason: str, detail: str | None = None) -> Release:
+        return Release(claim, self._now(), close=status, reason=reason, detail=detail)
+
+
+def _name(outcome: Outcome) -> str:
+    match outcome:
+        case Applied():
+            return "applied"
+        case Already():
+            return "already"
+        case Skipped():
+            return "skipped"
+        case TryAgain():
+            return "again"
+        case Refused():
+            return "refused"
+
+
+def _settlement(claim: Claim, due: Due, outcome: Outcome, decision: Decision, attempt: int, now: int) -> Settlement:
+    match decision:
+        case Again():
+            status = AdjustmentStatus.DUE
+        case Dead():
+            status = AdjustmentStatus.DEAD
+        case Done():
+            status = AdjustmentStatus.SKIPPED if isinstance(outcome, Skipped) else AdjustmentStatus.DONE
+    return Settlement(
+        claim=claim,
+        event=due.event,
+        member=due.member,
+        status=status,
+        outcome=_name(outcome),
+        reason=decision.reason if isinstance(decision, Dead) else getattr(outcome, "reason", None),
+        code=getattr(outcome, "code", None),
+        message=getattr(outcome, "message", None),
+        attempts=attempt,
+        # After a call that may have worked, the next attempt begins by reading where the member stands.
+        verify=due.verify or (isinstance(outcome, TryAgain) and outcome.in_doubt),
+        due_at=decision.due_at if isinstance(decision, Again) else None,
+        now=now,
+    )
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    iterator = iter(items)
+    while batch := tuple(islice(iterator, size)):
+        yield batch
+
+
+class _OneAtATime:
+    """Capillary locks a customer for the time of a call: two of ours must not meet there."""
+
+    def __init__(self) -> None:
+        self._locks: dict[tuple[int, int], asyncio.Lock] = {}
+        self._users: Counter[tuple[int, int]] = Counter()
+
+    @asynccontextmanager
+    async def hold(self, customer: tuple[int, int]) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(customer, asyncio.Lock())
+        self._users[customer] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._users[customer] -= 1
+            if not self._users[customer]:
+                del self._users[customer], self._locks[customer]
