@@ -166,6 +166,7 @@ async def _engine(settings: Settings, opened: Store, metrics: Metrics, step: Ste
     metrics.gauge("tiersync_keys_running", "Keys that are worked on.", lambda: engine.running)
     engine.start()
     stack.push_async_callback(engine.stop, settings.shutdown_s_max)
+    stack.callback(working.wind_down)
     return engine
 
 

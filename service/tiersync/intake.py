@@ -43,7 +43,7 @@ class Arrival:
     """What the store is to write of one delivery.
 
     `org` and `event_id` identify it. `changed_at` (epoch milliseconds) orders the tier changes of one primary:
-    Capillary's `createdAt`, or our clock's where the event has none. `customer` is the primary for a tier change and
+    Capillary's `createdAt` if it is `dated`, else the time of arrival. `customer` is the primary for a tier change and
     for a join or leave; `member` is who joined or left. `policy` is how the org wants it treated.
     """
 
@@ -56,6 +56,7 @@ class Arrival:
     name: str
     received_at: int
     changed_at: int
+    dated: bool
     body: bytes
     policy: Policy
     event_log_id: int | None = None
@@ -144,6 +145,7 @@ def _arrival(reading: Reading, body: bytes, received_at: int, org: int, policy: 
         name=envelope.name,
         received_at=received_at,
         changed_at=received_at if envelope.created_at is None else envelope.created_at,
+        dated=envelope.created_at is not None,
         body=body,
         policy=policy,
         event_log_id=envelope.event_log_id,

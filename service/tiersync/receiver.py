@@ -155,6 +155,9 @@ class Receiver:
         except StoreUnavailable as error:
             log.error("delivery.refused", reason="store_unavailable", error=str(error))  # noqa: TRY400 - expected
             return self._later("store_unavailable")
+        except Exception:
+            log.exception("delivery.failed", event_id=arrival.event_id)
+            return self._later("failed")
         if received.sync is not None:
             self._wake(received.sync, received.org)
         level = log.warning if received.receipt is Receipt.QUARANTINED else log.info

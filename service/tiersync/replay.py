@@ -4,7 +4,7 @@ Works on the tables alone, so it works while a server runs (whose sweep then fin
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from tiersync import intake
@@ -47,6 +47,8 @@ async def replay(  # noqa: PLR0913
         for row in page:
             began = now()
             arrival = intake.admit(row.body, row.received_at, orgs)
+            if not arrival.dated:  # it keeps the place in time that it was given when it came
+                arrival = replace(arrival, changed_at=row.changed_at)
             results[await store.replay(Replay(row.event, arrival, force, now()))] += 1
             after, done = row.event, done + 1
             progress(done, matched)

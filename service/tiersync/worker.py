@@ -95,6 +95,11 @@ class Worker:
         self._store, self._orgs, self._schedule, self._limits, self._owner = store, orgs, schedule, limits, owner
         self._now, self._monotonic, self._dice, self._settled, self._step = now, monotonic, dice, settled, step
         self._customers = _OneAtATime()
+        self._winding_down = False
+
+    def wind_down(self) -> None:
+        """Begin no further call; what is not done stays due."""
+        self._winding_down = True
 
     async def turn(self, sync: int) -> int | None:
         """Work on one key; return when it is due again (epoch milliseconds), or None."""
@@ -198,7 +203,7 @@ class Worker:
 
     async def _fan_out(self, turn: _Turn) -> None:
         """Make the calls that are due, a few at a time, until there are none or the turn is over."""
-        while not turn.over:
+        while not (turn.over or self._winding_down):
             page = iter(await self._store.owed(turn.claim, self._now(), self._limits.owed_batch_max))
             first = [*islice(page, self._limits.key_calls_concurrent_max)]
             if not first:
@@ -207,7 +212,7 @@ class Worker:
             async def lane(due: Due, rest: Iterator[Due] = page) -> None:
                 await self._adjust(turn, due)
                 for following in rest:
-                    if turn.over:
+                    if turn.over or self._winding_down:
                         return
                     await self._adjust(turn, following)
 

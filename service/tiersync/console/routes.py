@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from tiersync import telemetry
 from tiersync.console.openapi import document
-from tiersync.errors import StoreUnavailable
+from tiersync.errors import StoreError, StoreUnavailable
 from tiersync.intake import EventStatus
 from tiersync.store import Selection, Store
 
@@ -105,7 +105,7 @@ class Console:
     async def _readyz(self, _request: Request) -> Response:
         try:
             await self._store.probe()
-        except StoreUnavailable as error:
+        except StoreError as error:
             return JSONResponse({"status": "not ready", "store": str(error)}, status_code=503)
         return JSONResponse({"status": "ready", "store": "writable"})
 

@@ -115,7 +115,7 @@ class Store:
         await self.writer.submit("end_replay", (number, replayed, now))
 
     async def probe(self) -> None:
-        """Take the write lock and let it go. Raises `StoreUnavailable`."""
+        """Write something and change nothing. Raises `StoreUnavailable`, or `SchemaOutdated`."""
         await self.writer.submit("probe", None)
 
     async def sweep(self, now: int, limit: int) -> Sequence[tuple[int, int]]:
@@ -209,7 +209,10 @@ async def _reclaim(connection: AsyncConnection, times: Sequence[int]) -> list[No
 
 
 async def _probe(connection: AsyncConnection, probes: Sequence[None]) -> list[None]:
-    await connection.execute(update(syncs).where(text("1 = 0")).values(owner=None))
+    # A real write, of the schema's version over itself: a full disk and a foreign schema both show.
+    found = await connection.execute(text("UPDATE alembic_version SET version_num = version_num RETURNING version_num"))
+    if found.scalars().all() != [database.newest_version()]:
+        raise SchemaOutdated("the schema is not the one this version needs: run `tiersync migrate`")
     return [None] * len(probes)
 
 

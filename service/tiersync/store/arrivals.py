@@ -5,7 +5,7 @@ the same commit, before anybody is answered.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -106,6 +106,7 @@ class _Batch:
 async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Received]:
     """Store deliveries and move their syncs forward. One answer per delivery, in order."""
     batch = _Batch(await hold(connection, {key for arrival in arrivals if (key := key_of(arrival))}))
+    arrivals = [_in_time(arrival, batch.held) for arrival in arrivals]
     inserted = await _insert(connection, arrivals, batch.held)
     depths = await _echo_depths(connection, arrivals)
     answers: list[Received] = []
@@ -131,6 +132,14 @@ async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> l
         if arrival.kind is Kind.LEAVE:
             await wake_owing(connection, arrival, now)
     return answers
+
+
+def _in_time(arrival: Arrival, held: dict[Key, SyncRow]) -> Arrival:
+    """Of events that bear no date the last to come is the newest, even if our clock was set back meanwhile."""
+    key = key_of(arrival)
+    if arrival.dated or key is None:
+        return arrival
+    return replace(arrival, changed_at=max(arrival.changed_at, held[key].changed_at + 1))
 
 
 _CLOSE: Final = (

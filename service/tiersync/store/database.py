@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -115,6 +116,7 @@ def migrate(connection: Connection) -> str:
     return newest_version()
 
 
+@cache
 def newest_version() -> str:
     """The schema version that this program needs."""
     config = Config()

@@ -64,6 +64,7 @@ class Stored:
     event_id: str
     status: EventStatus
     received_at: int
+    changed_at: int
     body: bytes
 
 
@@ -154,10 +155,10 @@ async def count_events(connection: AsyncConnection, selection: Selection) -> int
 
 async def stored(connection: AsyncConnection, selection: Selection, limit: int, after: int) -> list[Stored]:
     """A page of deliveries with their bytes, the oldest first; `after` is the row id of the last one before."""
-    columns = [events.c[name] for name in ("id", "org", "event_id", "status", "received_at", "body")]
+    columns = [events.c[name] for name in ("id", "org", "event_id", "status", "received_at", "changed_at", "body")]
     query = _page(selection, columns).where(events.c.id > after).order_by(events.c.id).limit(limit)
     return [
-        Stored(row.id, row.org, row.event_id, EventStatus(row.status), row.received_at, row.body)
+        Stored(row.id, row.org, row.event_id, EventStatus(row.status), row.received_at, row.changed_at, row.body)
         for row in await connection.execute(query)
     ]
 

@@ -170,8 +170,17 @@ async def plan(connection: AsyncConnection, plans: Sequence[Plan]) -> list[bool]
     answers = [_is_current(item.claim, rows.get(item.claim.sync)) for item in plans]
     good = [item for item, current in zip(plans, answers, strict=True) if current]
     if owed := [_owed_values(item, owed) for item in good for owed in item.owed]:
-        # A plan that is made again (after a crash, by a replay) leaves alone what it wrote before.
-        await connection.execute(insert_for(connection, adjustments).on_conflict_do_nothing(), owed)
+        # A plan that is made again (after a crash, by a replay) corrects what is still due and leaves the rest alone.
+        statement = insert_for(connection, adjustments)
+        corrected = {name: statement.excluded[name] for name in ("tier_number", "tier_name", "may_lower", "expiry")}
+        await connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["event", "member"],
+                set_=corrected,
+                where=adjustments.c.status == AdjustmentStatus.DUE,
+            ),
+            owed,
+        )
     if complete := [item for item in good if item.last]:
         await connection.execute(
             _PLANNED,

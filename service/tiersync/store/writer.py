@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tiersync.errors import StoreUnavailable
@@ -82,7 +82,7 @@ class Writer:
                         results = await apply(connection, [item for item, _ in entries])
                         answers += zip((future for _, future in entries), results, strict=True)
                 self._step(f"before commit: {names}")
-        except (OperationalError, InterfaceError, OSError) as error:
+        except (OperationalError, InterfaceError, InternalError, OSError) as error:
             self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
         except Exception as error:  # noqa: BLE001 - an item that no transaction accepts must reach its caller, not end the writer
             await self._one_by_one(batch, error)
