@@ -1,0 +1,49 @@
+"""Pure. User groups: people, groups, who belongs to whom, and what an organisation allows.
+
+The words are Capillary's where it has one (`userGroup2`, primary and secondary, default group, permissions) and every
+refusal carries the documented code (`contracts/capillary.md` 3.1, 3.4). Time is always an argument.
+
+- `values`: the frozen values everything else speaks of
+- `codes`: the refusals, one line each
+- `people`: who exists and under which identifiers
+- `register`: the groups of one organisation and every verb on them
+"""
+
+from tiersync.loyalty.groups.codes import Code
+from tiersync.loyalty.groups.people import People
+from tiersync.loyalty.groups.register import Joiner, Register
+from tiersync.loyalty.groups.values import (
+    Change,
+    CustomerId,
+    Draft,
+    Flags,
+    Group,
+    GroupChange,
+    GroupId,
+    GroupStatus,
+    Membership,
+    Permission,
+    Person,
+    Role,
+    Warned,
+)
+
+__all__ = [
+    "Change",
+    "Code",
+    "CustomerId",
+    "Draft",
+    "Flags",
+    "Group",
+    "GroupChange",
+    "GroupId",
+    "GroupStatus",
+    "Joiner",
+    "Membership",
+    "People",
+    "Permission",
+    "Person",
+    "Register",
+    "Role",
+    "Warned",
+]

@@ -1,0 +1,71 @@
+"""Pure. What a handler answers with, in the envelopes of `contracts/capillary.md` 1.4, and the fault bodies of 1.5."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tiersync.errors import LoyaltyError
+
+Refusals = Literal["400", "200", "empty", "html"]
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. `body` is anything JSON can say, or bytes to send as they are; `code` is for the call log."""
+
+    body: object
+    status: int = 200
+    media_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    code: int | None = None
+
+
+def error_v2(code: int, message: str, status: int) -> Answer:
+    """Build the error body seen on v2."""
+    body = {"warnings": [], "errors": [{"status": False, "code": code, "message": message}]}
+    return Answer(body, status, code=code)
+
+
+def data_v3(data: object) -> Answer:
+    """Build a v3 answer."""
+    return Answer({"data": data, "errors": None, "warnings": None})
+
+
+def error_v3(code: int, message: str, status: int) -> Answer:
+    """Build a v3 error."""
+    body = {"data": None, "errors": [{"status": False, "code": code, "message": message}], "warnings": None}
+    return Answer(body, status, code=code)
+
+
+def error_own(message: str, status: int, **more: object) -> Answer:
+    """Build an error of the control API (`/sandbox/...`), which is not Capillary's."""
+    return Answer({"error": {"message": message, **more}}, status)
+
+
+def html_error(status: int, message: str) -> Answer:
+    """Build the error page of a proxy in front of the API; seen in the wild, see 1.6."""
+    page = f"<html><head><title>{status}</title></head><body><h1>{status}</h1><p>{message}</p></body></html>"
+    return Answer(page.encode(), status, HTML, code=status)
+
+
+def refusal_v2(refused: LoyaltyError, form: Refusals) -> Answer:
+    """Answer a refusal of the core; which HTTP status carries it is not documented, hence the switch."""
+    code = refused.code or 400
+    match form:
+        case "400":
+            return error_v2(code, str(refused), 400)
+        case "200":
+            return error_v2(code, str(refused), 200)
+        case "empty":
+            return Answer(b"{}", 400, TEXT, code=code)
+        case "html":
+            return Answer(html_error(400, "Bad Request").body, 400, HTML, code=code)
+
+
+def warning(code: int, message: str) -> dict[str, object]:
+    """Build a warning entry; its `status: false` does not mean failure."""
+    return {"status": False, "code": code, "message": message}

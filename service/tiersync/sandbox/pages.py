@@ -1,0 +1,88 @@
+"""What tells a newcomer what is here: the OpenAPI document and the front page, both from the table of verbs."""
+
+import re
+from collections.abc import Sequence
+
+from tiersync.sandbox.credentials import basic
+from tiersync.sandbox.settings import SandboxSettings
+from tiersync.sandbox.verbs import Verb
+
+PATH_EXAMPLES = {
+    "id": 566998132,
+    "group_id": 3918893,
+    "hook_id": 1,
+    "event_id": "a7351361-0000-4000-8000-000000000000",
+    "request_id": "194e41f2-0000-4000-8000-000000000000",
+    "ref_id": "50614_566998132",
+    "consumer_group": "55bd9129-0000-4000-8000-000000000000",
+}
+TAGS = {None: "sandbox control", "adjust": "tiers"}
+
+
+def openapi(verbs: Sequence[Verb], version: str) -> dict[str, object]:
+    """Describe every route with an example (OpenAPI 3.1)."""
+    paths: dict[str, dict[str, object]] = {}
+    for verb in verbs:
+        paths.setdefault(verb.path, {})[verb.method.lower()] = _operation(verb)
+    schemes = {
+        "basic": {"type": "http", "scheme": "basic", "description": "the password is its MD5, in hex"},
+        "token": {"type": "apiKey", "in": "header", "name": "X-CAP-API-OAUTH-TOKEN"},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "tiersync sandbox",
+            "version": version,
+            "description": "A Capillary-shaped API on an in-memory core, with quirks and faults as switches.",
+        },
+        "components": {"securitySchemes": schemes},
+        "paths": paths,
+    }
+
+
+def _operation(verb: Verb) -> dict[str, object]:
+    parameters: list[dict[str, object]] = []
+    for name in re.findall(r"{(\w+)}", verb.path):
+        example = PATH_EXAMPLES[name]
+        kind = "integer" if isinstance(example, int) else "string"
+        parameters.append({"name": name, "in": "path", "required": True, "schema": {"type": kind}, "example": example})
+    for starred, text in verb.query:
+        name = starred.rstrip("*")
+        required = starred.endswith("*")
+        schema = {"type": "string"}
+        parameters.append({"name": name, "in": "query", "required": required, "schema": schema, "example": text})
+    operation: dict[str, object] = {
+        "summary": verb.summary,
+        "operationId": f"{verb.method.lower()}_{verb.handle.__name__}_{verb.family or 'control'}",
+        "tags": [TAGS.get(verb.family, verb.family)],
+        "security": [] if verb.open_ or verb.family is None else [{"basic": []}, {"token": []}],
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "success", "content": {"application/json": {"example": verb.example}}},
+            "default": {"description": "refused, or a fault", "content": {"application/json": {}}},
+        },
+    }
+    if verb.body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"example": verb.body}}}
+    return operation
+
+
+def front_page(verbs: Sequence[Verb], settings: SandboxSettings) -> str:
+    """List what is there, with two lines to try."""
+    base = f"http://{settings.host}:{settings.port}"
+    login = basic(settings.username, settings.password).decode()
+    rows = "\n".join(f"  {verb.method:<6} {verb.path:<58} {verb.summary}" for verb in verbs)
+    return f"""tiersync sandbox: a Capillary-shaped API on an in-memory core
+
+Try:
+
+  curl -s '{base}/v2/userGroup2?primaryUserId=566998132' -H 'Authorization: {login}'
+  curl -s '{base}/sandbox/customers/566998132/tier' -d '{{"programId": 973, "tier": "Gold"}}'
+
+What is here:
+
+{rows}
+  GET    /openapi.json                                              the same for machines
+
+Switches for quirks and faults: GET and PUT {base}/sandbox/faults
+"""

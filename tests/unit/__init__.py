@@ -1,0 +1,1 @@
+"""The pure files, one test file each, and the engine."""

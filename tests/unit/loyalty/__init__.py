@@ -1,0 +1,1 @@
+"""The loyalty core: its documented examples, its invariants, and what it refuses."""
