@@ -1,0 +1,203 @@
+"""Pure. CRM.COM's words for the core: pockets, schemes, offers, resolution, reward tiers, refunds.
+
+This adapter renames and never decides: it says which values of the core's policies CRM.COM stands for. Sections
+B1 to B12 of `contracts/loyalty-systems.md`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from tiersync.loyalty.accounts import (
+    ANYWHERE,
+    MONEY,
+    Account,
+    AccountName,
+    AfterMonths,
+    Condition,
+    Expiry,
+    Order,
+    Policy,
+)
+from tiersync.loyalty.conditions import completes, every, on_birthday
+from tiersync.loyalty.engine import Engine, Occasion
+from tiersync.loyalty.events import (
+    NOBODY,
+    PROFILE,
+    PURCHASE,
+    REGISTER,
+    SWITCH,
+    Event,
+    EventId,
+    HolderId,
+    ProgrammeId,
+)
+from tiersync.loyalty.ladders import Anchor, Climb, Fall, Ladder, Level, Purchases, Review
+from tiersync.loyalty.programmes import Gate, OpenAuto, Programme
+from tiersync.loyalty.records import Kind, LadderId, RuleId, Share
+from tiersync.loyalty.resolvers import Resolver, all_matched, best, best_per, chain, drop_if_spending, drop_worthless
+from tiersync.loyalty.resolvers import only as among
+from tiersync.loyalty.resolvers import programme as by_scheme
+from tiersync.loyalty.rules import Context, Credit, Limit, Outcome, Rule, When, always, flat, off, share
+
+CASH, BUSINESS, COMMERCE = AccountName("cash"), AccountName("business"), AccountName("commerce")
+CASHBACK, INSTANT, PERFORMANCE = "cashback", "instant", "performance"
+
+POCKETS = (
+    Account(CASH, MONEY, Policy(), default=False),
+    Account(BUSINESS, MONEY, Policy(), default=False),
+    Account(COMMERCE, MONEY, Policy(Order.RESTRICTED, expiry=AfterMonths(12), through=BUSINESS)),
+)
+"""A wallet's pockets: awards wait in `commerce`, conditional, and become open business money when redeemed (B1)."""
+
+
+class Mode(StrEnum):
+    """How contacts are awarded (B8)."""
+
+    ALL = "all"
+    BEST = "best"
+    BEST_PER_SCHEME = "best_per_scheme"
+
+
+def resolution(mode: Mode, *, best_instant: bool = False, no_award_while_spending: bool = False) -> Resolver:
+    """The reward resolution: filters first, then the choice, so that nothing wins that is then filtered out (B8)."""
+    choices: dict[Mode, Resolver] = {
+        Mode.ALL: all_matched,
+        Mode.BEST: best,
+        Mode.BEST_PER_SCHEME: best_per(by_scheme),
+    }
+    filters: list[Resolver] = [drop_worthless]
+    if no_award_while_spending:
+        filters.append(drop_if_spending(CASHBACK))
+    if best_instant:
+        filters.append(among(INSTANT, best))
+    return chain(*filters, choices[mode])
+
+
+def scheme(name: str, gate: Gate | None = None, *, active: bool = False) -> Programme:
+    """A reward scheme; a new one is inactive (B3)."""
+    return Programme(ProgrammeId(name), gate or OpenAuto(), active)
+
+
+def cashback(name: str, scheme_id: str, rate: str, when: When = always, *, expiry: Expiry | None = None) -> Rule:
+    """A share of the purchase back into the commerce pocket (B5)."""
+    give = share(COMMERCE, Decimal(rate), expiry=expiry)
+    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, give, when, kind=CASHBACK)
+
+
+def instant_discount(name: str, scheme_id: str, rate: str, when: When = always) -> Rule:
+    """A share off this purchase (B5)."""
+    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, off(Decimal(rate)), when, kind=INSTANT)
+
+
+def profile_completion(name: str, scheme_id: str, amount: str, *required: str) -> Rule:
+    """Once, for the update that makes the profile complete (CR-10)."""
+    give = flat(COMMERCE, Decimal(amount))
+    return Rule(RuleId(name), ProgrammeId(scheme_id), PROFILE, give, completes(*required), Limit(1), kind=PERFORMANCE)
+
+
+def referral(name: str, scheme_id: str, amount: str) -> Rule:
+    """To whoever referred the buyer, for the buyer's first purchase (CR-11)."""
+
+    def give(context: Context) -> tuple[Outcome, ...]:
+        return (Credit(COMMERCE, Decimal(amount), to=HolderId(str(context.me.profile["referrer"]))),)
+
+    def referred(context: Context) -> bool:
+        return bool(context.me.profile.get("referrer"))
+
+    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, give, referred, Limit(1), kind=PERFORMANCE)
+
+
+def new_business(name: str) -> tuple[Programme, tuple[Rule, ...]]:
+    """What a new business starts with: one inactive scheme of its name, and four inactive offers (B4)."""
+    sign_up = Rule(
+        RuleId("registration"), ProgrammeId(name), REGISTER, flat(COMMERCE, 5), limit=Limit(1), kind=PERFORMANCE
+    )
+    offers = (
+        sign_up,
+        instant_discount("birthday", name, "0.20", on_birthday()),
+        cashback("cashback", name, "0.05"),
+        referral("referral", name, "1.00"),
+    )
+    return scheme(name), tuple(replace(offer, active=False) for offer in offers)
+
+
+def available(offer: Rule, start: datetime | None, end: datetime | None, *targeting: When) -> Rule:
+    """The same offer within `[start, end)` and for whom all targeting is true (B6)."""
+    return replace(offer, window=(start, end), when=every(offer.when, *targeting))
+
+
+def funded(offer: Rule, *shares: tuple[str, str]) -> Rule:
+    """The same offer, with who funds it: parties and the fraction each carries (B12)."""
+    funders = tuple(Share(party, Decimal(part)) for party, part in shares)
+
+    def give(context: Context) -> tuple[Outcome, ...]:
+        given = offer.give(context)
+        return tuple(replace(row, funders=funders) if isinstance(row, Credit) else row for row in given)
+
+    return replace(offer, give=give)
+
+
+def spend_condition(offer: Rule, condition: Condition = ANYWHERE) -> Rule:
+    """The same offer, with what its award may be spent on; `ANYWHERE` is the built-in rule (B2)."""
+
+    def give(context: Context) -> tuple[Outcome, ...]:
+        given = offer.give(context)
+        return tuple(replace(row, condition=condition) if isinstance(row, Credit) else row for row in given)
+
+    return replace(offer, give=give)
+
+
+def reward_tiers(
+    levels: Sequence[tuple[str, int]],
+    currency_per_unit: Decimal,
+    *,
+    months: int = 12,
+    start: date | None = None,
+    immediate: bool = False,
+) -> Ladder:
+    """Reward tiers: value units of a period, on a common cycle from `start` or from each contact's sign-up (B9)."""
+    return Ladder(
+        id=LadderId("reward tiers"),
+        levels=tuple(Level(name, Decimal(units), stay=Decimal(units)) for name, units in levels),
+        metric=Purchases(currency_per_unit),
+        climb=Climb.NOW if immediate else Climb.REVIEW,
+        review=Review(months, Anchor.JOIN if start is None else Anchor.FIXED, start),
+        fall=Fall.TO_QUALIFIED,
+        reset=True,
+    )
+
+
+def activate(what: str, name: str, at: datetime) -> Event:
+    """Activate a scheme (`programme`) or an offer (`rule`)."""
+    return Event(
+        EventId(f"activate:{what}:{name}:{at.isoformat()}"),
+        SWITCH,
+        NOBODY,
+        at,
+        attrs={"what": what, "name": name, "on": True},
+    )
+
+
+def preview_purchase(engine: Engine, event: Event) -> dict[str, Any]:
+    """What the till shows before the purchase is made (B7)."""
+    receipt = engine.preview(event)
+    occasion = Occasion(EventId(f"{event.id}/look"), event.at, event.lines, event.attrs)
+    most = min(engine.spendable(event.holder, occasion), event.amount)
+    return {
+        "total_award": sum((row.amount for row in receipt.entries if row.kind is Kind.EARN), Decimal(0)),
+        "total_instant_spend": receipt.discount,
+        "total_automatic_spend": event.spend,
+        "additional_amount_that_could_be_spent": most - event.spend,
+        "wallet_balance": engine.balance(event.holder, COMMERCE, event.at),
+        "reduction_method": "BACK_END_REDUCTION" if event.option("reduction") == "back" else "FRONT_END_REDUCTION",
+        "amount_due": receipt.due,
+    }
+
+
+def cancel(engine: Engine, purchase: EventId, at: datetime) -> None:
+    """Cancel a purchase: its awards and its spends are reverted; cancelling twice changes nothing (B7)."""
+    engine.reverse(purchase, at, reversal=EventId(f"cancel:{purchase}"))

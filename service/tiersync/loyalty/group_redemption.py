@@ -1,0 +1,115 @@
+"""Pure. Redemption and transfer over several programmes of one organisation, in Capillary's words (seed 002).
+
+The default programme doubles as the group programme: its validation and its ratio hold for a group redemption,
+which draws on all programmes in the order in which their points would die.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from tiersync.errors import LoyaltyError
+from tiersync.loyalty.capillary import PROGRAM_INVALID, VOCABULARY, points
+from tiersync.loyalty.engine import Engine
+from tiersync.loyalty.events import SPEND, TRANSFER, Event, EventId, HolderId, Json, ProgrammeId
+from tiersync.loyalty.expressions import parse
+from tiersync.loyalty.records import Entry
+from tiersync.loyalty.state import Receipt
+
+NOT_A_GROUP_REDEMPTION = 3316
+
+
+class Redeem(StrEnum):
+    """The actions of a workflow on PointsRedemption (seed 002)."""
+
+    GROUP = "Redeem Group Points"
+    SINGLE = "Redeem Points"
+
+
+@dataclass(frozen=True, slots=True)
+class MultiProgramme:
+    """An organisation's programmes, the default one first: it doubles as the group programme."""
+
+    programs: tuple[str, ...]
+    redemption: tuple[tuple[str, Redeem], ...] = (
+        ("currentEvent.isGroupProgramRedemption==true", Redeem.GROUP),
+        ("currentEvent.isGroupProgramRedemption==false", Redeem.SINGLE),
+    )
+
+    def __post_init__(self) -> None:
+        for condition, _ in self.redemption:
+            parse(condition, VOCABULARY)
+
+    @property
+    def default(self) -> str:
+        """The default programme."""
+        return self.programs[0]
+
+    def redeem(self, request: EventId, holder: HolderId, at: datetime, body: Mapping[str, Any]) -> Event:
+        """A redemption: `points`, `program_id` (else the default), `group_redemption`.
+
+        A group redemption goes by the ratio and the validation of the default programme and draws on all of them; a
+        single one stays within its own.
+        """
+        program = self._program(body)
+        grouped = bool(body.get("group_redemption"))
+        action = self._action(program, grouped=grouped)
+        if action is Redeem.GROUP and not grouped:
+            raise LoyaltyError("the action Redeem Group Points was met by a single redemption", NOT_A_GROUP_REDEMPTION)
+        drawn = self.programs if action is Redeem.GROUP else (program,)
+        attrs: dict[str, Json] = {"programme": program, "accounts": [points(name) for name in drawn]}
+        return Event(request, SPEND, holder, at, attrs=attrs, spend=Decimal(str(body["points"])))
+
+    def transfer(self, request: EventId, holder: HolderId, at: datetime, body: Mapping[str, Any]) -> Event:
+        """A transfer: `points`, `to`, `program_id`, `group_transfer`.
+
+        A group transfer draws on all programmes and arrives in the default one, a single one stays within its own.
+        """
+        grouped = bool(body.get("group_transfer"))
+        program = self.default if grouped else self._program(body)
+        drawn = self.programs if grouped else (program,)
+        return Event(
+            id=request,
+            type=TRANSFER,
+            holder=holder,
+            at=at,
+            amount=Decimal(str(body["points"])),
+            attrs={"to": body["to"], "into": points(program), "accounts": [points(name) for name in drawn]},
+        )
+
+    def _program(self, body: Mapping[str, Any]) -> str:
+        program = str(body.get("program_id") or self.default)
+        if program not in self.programs or (body.get("group_redemption") and program != self.default):
+            raise LoyaltyError(f"program {program} cannot be used here", PROGRAM_INVALID)
+        return program
+
+    def _action(self, program: str, *, grouped: bool) -> Redeem:
+        """What the default programme's workflow says; the other programmes only know single redemption."""
+        profiles = {"currentEvent": {"isGroupProgramRedemption": grouped, "isGroupTransfer": False}}
+        for condition, action in self.redemption:
+            if program == self.default and parse(condition, VOCABULARY).holds(profiles):
+                return action
+        return Redeem.SINGLE
+
+
+def redemption_breakup_by_program(engine: Engine, receipt: Receipt) -> list[dict[str, Any]]:
+    """From which programmes a redemption or transfer took how much, and what is left there."""
+    rows: list[dict[str, Any]] = []
+    for entry in receipt.entries:
+        program = _program_of(engine, entry)
+        if program is not None and entry.amount < 0:
+            left = engine.balance(entry.holder, entry.account, entry.at)
+            rows.append({"programId": program, "pointsRedeemed": -entry.amount, "programCurrentPoints": left})
+    return rows
+
+
+def redeem_value(engine: Engine, event: Event) -> Decimal:
+    """The money a redemption stands for, by the ratio of the programme it was validated by."""
+    return engine.setup.programme(ProgrammeId(event.text("programme"))).redemption.worth(event.spend)
+
+
+def _program_of(engine: Engine, entry: Entry) -> ProgrammeId | None:
+    return engine.setup.accounts_by_name[entry.account].programme
