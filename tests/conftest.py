@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tests.contract import sandbox_kit
+from tests.contract.store_kit import Hand
 from tiersync import app, settings
 from tiersync.app import Role
 from tiersync.store import Store, database, open_store
@@ -70,6 +71,12 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     """Open an empty store."""
     async with open_store(database.address(database_url), migrate=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def hand(store: Store) -> Hand:
+    """Give a hand that works on the keys of the store."""
+    return Hand(store)
 
 
 @pytest.fixture

@@ -216,7 +216,7 @@ def next_move(goal: Goal, steps: Steps) -> Move | Outcome:
     match answer:
         case Held() as held:
             return _after_reading(goal, held, steps)
-        case Applied(tier_name=name) if name is not None and name.casefold() == goal.tier.name.casefold():
+        case Applied(tier_name=name) if name is not None and _same(name, goal.tier.name):
             return answer
         case Applied():  # Capillary does not say where the member stands now, or says something else
             return Move.READ if may_read else TryAgain("not_converging")
@@ -228,27 +228,32 @@ def next_move(goal: Goal, steps: Steps) -> Move | Outcome:
 
 def _after_reading(goal: Goal, held: Held, steps: Steps) -> Move | Outcome:
     sent = {move: answer for move, answer in steps if move is not Move.READ}
-    refusal = next((answer for answer in sent.values() if isinstance(answer, Refused)), None)
     move = _towards(goal, held)
-    if move is Move.RENEW and Move.RENEW in sent:
-        return refusal or Applied(goal.tier.name)
-    if isinstance(move, Already) and sent and refusal is None:
+    if isinstance(move, Already) and any(isinstance(answer, Applied) for answer in sent.values()):
         return Applied(goal.tier.name)
     if isinstance(move, Move) and move in sent:
+        answer = sent[move]
+        if move is Move.RENEW and isinstance(answer, Applied):
+            return Applied(goal.tier.name)
         # Sent, read back, and still not so: it was refused for good, or somebody else moved the member meanwhile.
-        return refusal if refusal and refusal.code != NOT_HIGHER else TryAgain("not_converging")
+        return answer if isinstance(answer, Refused) and answer.code != NOT_HIGHER else TryAgain("not_converging")
     return move
 
 
 def _towards(goal: Goal, held: Held) -> Move | Outcome:
     number = held.tier.number if held.tier else 0
+    # The name decides first: it is what a change asks for, and the number of the top tier is not always told.
+    if number == goal.tier.number or (held.tier is not None and _same(held.tier.name, goal.tier.name)):
+        return Move.RENEW if goal.action is Action.RENEW else Already()
     if number < goal.tier.number:
         return Move.UPGRADE
-    if number == goal.tier.number:
-        return Move.RENEW if goal.action is Action.RENEW else Already()
     return Move.DOWNGRADE if goal.may_lower else Skipped("above_primary")
 
 
+def _same(name: str, other: str) -> bool:
+    return name.casefold() == other.casefold()
+
+
 def _may_mean_already_there(refused: Refused, move: Move) -> bool:
-    """An upgrade says so by a code of its own; a downgrade has no published one, so any plain refusal may mean it."""
-    return refused.code == NOT_HIGHER or (move is Move.DOWNGRADE and refused.reason == "refused")
+    """An upgrade says so by a code of its own, if the refusal names any code; a downgrade has no published one."""
+    return refused.code == NOT_HIGHER or (move in {Move.UPGRADE, Move.DOWNGRADE} and refused.reason == "refused")

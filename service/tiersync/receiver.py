@@ -24,6 +24,7 @@ from tiersync.store import Receipt, Store
 log: Final = structlog.get_logger("tiersync.receiver")
 
 _SIGNED_PREFIX: Final = "whsec_"
+_GZIP_MEMBERS_MAX: Final = 16
 
 
 class _TooLarge(Exception):  # noqa: N818 - never leaves this module
@@ -51,8 +52,8 @@ class Secrets:
     def accept_header(self, headers: Mapping[str, str]) -> bool:
         """Compare in constant time with every live value."""
         given = headers.get(self.header, "").encode("latin-1")  # the bytes as they came
-        # No early exit: the time must not tell which secret was the near one.
-        return any([hmac.compare_digest(given, value) for value in self.values])  # noqa: C419
+        # No early exit: the time must not tell which secret was the near one. Nothing is never a secret.
+        return any([hmac.compare_digest(given, value) for value in self.values]) and bool(given)  # noqa: C419
 
     def accept_signature(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
         """Verify a Standard Webhooks signature over the raw bytes, and that it is fresh."""
@@ -132,7 +133,7 @@ class Receiver:
 
     async def _read(self, request: Request) -> bytes:
         length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length[:20]) > self._limits.body_bytes_max:
+        if length.isdecimal() and int(length[:20]) > self._limits.body_bytes_max:
             raise _TooLarge
         chunks, size = [], 0
         async for chunk in request.stream():
@@ -191,17 +192,22 @@ def _decoded(raw: bytes, encoding: str, bytes_max: int) -> bytes:
         case "" | "identity":
             return raw
         case "gzip" | "x-gzip":
-            unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            wbits = zlib.MAX_WBITS | 16
         case "deflate":
-            unzip = zlib.decompressobj()
+            wbits = zlib.MAX_WBITS
         case _:
             raise _BadEncoding("Content-Encoding: must be gzip, deflate or none")
-    try:
-        body = unzip.decompress(raw, bytes_max + 1)
-    except zlib.error:
-        raise _BadEncoding("Content-Encoding: the body is not what it says") from None
-    if len(body) > bytes_max:
-        raise _TooLarge
-    if not unzip.eof:
-        raise _BadEncoding("Content-Encoding: the body ends too early")
-    return body
+    body = b""
+    for _ in range(_GZIP_MEMBERS_MAX):
+        unzip = zlib.decompressobj(wbits)
+        try:
+            body += unzip.decompress(raw, bytes_max + 1 - len(body))
+        except zlib.error:
+            raise _BadEncoding("Content-Encoding: the body is not what it says") from None
+        if len(body) > bytes_max:
+            raise _TooLarge
+        if not unzip.eof:
+            raise _BadEncoding("Content-Encoding: the body ends too early")
+        if not (raw := unzip.unused_data):
+            return body
+    raise _BadEncoding("Content-Encoding: the body has too many parts")

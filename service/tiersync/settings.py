@@ -6,6 +6,8 @@ top level is the only org. Each limit has its unit in its name.
 
 import os
 from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -25,6 +27,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as SourceError
 
 from tiersync import fanout
 from tiersync.errors import SettingsError
@@ -41,10 +44,16 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "capillary_password": "the till user's password",
     "capillary_key": "the client key",
     "capillary_secret": "the client secret",
+    "default_program": "973",
+    "org": "50614",
     "webhook_secrets": "Bearer-new,Bearer-old",
+    "webhook_signing_secrets": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "operator_token": "a long random string",
     "database_url": "sqlite:////var/lib/tiersync/tiersync.db",
-    "port": "8080",
 }
+"""What a setting may look like; where nothing stands here, its default shows it."""
+_BASIC: Final = ("capillary_username", "capillary_password")
+_OAUTH: Final = ("capillary_key", "capillary_secret")
 
 
 def _split(value: Any) -> Any:
@@ -52,14 +61,14 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
-Seconds = Annotated[list[float], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+Secrets = Annotated[list[Annotated[SecretStr, Field(min_length=1)]], NoDecode, BeforeValidator(_split)]
+Delays = Annotated[list[Annotated[float, Field(ge=0)]], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 
 
 class OrgSettings(BaseModel):
     """What belongs to one org: its API, its limits, its policies (design section 7)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     capillary_url: AnyHttpUrl | None = Field(None, description="Base address of the org's Capillary API.")
     capillary_username: str | None = Field(None, description="Till user, for Basic authentication.")
@@ -111,10 +120,14 @@ class OrgSettings(BaseModel):
 class Settings(OrgSettings, BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", allow_inf_nan=False, env_ignore_empty=True
+    )
 
     org: int = Field(ANY_ORG, ge=0, description="The only org's id; 0 takes events of any org.")
-    orgs: dict[int, OrgSettings] = Field({}, description="Several orgs: a table `[orgs.ID]` each, in tiersync.toml.")
+    orgs: dict[Annotated[int, Field(gt=0)], OrgSettings] = Field(
+        {}, description="Several orgs: a table `[orgs.ID]` each, in tiersync.toml."
+    )
 
     webhook_header: str = Field(
         "Authorization", min_length=1, description="The header in which the sender proves itself."
@@ -124,7 +137,7 @@ class Settings(OrgSettings, BaseSettings):
     webhook_signature_s_max: int = Field(300, ge=1, description="How old or early a signature may be, seconds.")
     operator_token: SecretStr | None = Field(None, description="Bearer token of the operator API; without it: closed.")
 
-    database_url: str = Field("sqlite:///tiersync.db", description="Where events are kept.")
+    database_url: str = Field("sqlite:///tiersync.db", repr=False, description="Where events are kept.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
 
@@ -144,7 +157,7 @@ class Settings(OrgSettings, BaseSettings):
     sweep_s: float = Field(1, gt=0, description="How often the tables are searched for due work, seconds.")
     shutdown_s_max: float = Field(15, gt=0, description="Longest time to finish what is in flight, seconds.")
 
-    retry_delays_s: Seconds = Field(
+    retry_delays_s: Delays = Field(
         [2, 10, 60, 300, 1800, 7200, 21600], description="Delays before attempts 2, 3, …, seconds; the last repeats."
     )
     retry_attempts_max: int = Field(12, ge=1, description="Attempts before an adjustment is dead.")
@@ -166,8 +179,7 @@ class Settings(OrgSettings, BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, the environment over the file."""
-        file = os.environ.get(FILE_VARIABLE, DEFAULT_FILE)
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
 
     @model_validator(mode="before")
     @classmethod
@@ -176,18 +188,22 @@ class Settings(OrgSettings, BaseSettings):
         orgs = values.get("orgs")
         if not isinstance(orgs, Mapping):
             return values
-        return {
-            **values,
-            "orgs": {org: {**shared, **table} for org, table in orgs.items() if isinstance(table, Mapping)},
-        }
+        return {**values, "orgs": {org: _inherited(shared, table) for org, table in orgs.items()}}
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
-        for org in self.by_org().values():
-            if org.attempt_s_max * 2 > self.lease_s:
-                raise ValueError(f"TIERSYNC_LEASE_S: must be at least twice attempt_s_max ({org.attempt_s_max:g})")
-            if org.call_s_max > org.attempt_s_max:
-                raise ValueError(f"TIERSYNC_CALL_S_MAX: must not exceed attempt_s_max ({org.attempt_s_max:g})")
+        for org, values in self.by_org().items():
+            if values.attempt_s_max * 2 > self.lease_s:
+                raise ValueError(
+                    f"TIERSYNC_LEASE_S: must be at least twice attempt_s_max ({values.attempt_s_max:g}). "
+                    f"Example: TIERSYNC_LEASE_S={values.attempt_s_max * 3:g}"
+                )
+            if values.call_s_max > values.attempt_s_max:
+                shown = f"orgs.{org}.call_s_max" if self.orgs else f"{PREFIX}CALL_S_MAX"
+                raise ValueError(
+                    f"{shown}: must not exceed attempt_s_max ({values.attempt_s_max:g}). "
+                    f"Example: {shown}={values.attempt_s_max:g}"
+                )
         return self
 
     def by_org(self) -> Mapping[int, OrgSettings]:
@@ -202,31 +218,60 @@ class Settings(OrgSettings, BaseSettings):
         )
 
 
+def _inherited(shared: Mapping[str, Any], table: Any) -> Any:
+    if not isinstance(table, Mapping):
+        return table  # validation says what is wrong with it
+    # OAuth goes before Basic: a till user of the org's own must not lose to a client that all share.
+    own_basic = any(name in table for name in _BASIC)
+    return {**{name: value for name, value in shared.items() if not (own_basic and name in _OAUTH)}, **table}
+
+
+def _file() -> str:
+    return os.environ.get(FILE_VARIABLE) or DEFAULT_FILE
+
+
 def load(**overrides: Any) -> Settings:
     """Read the settings, or raise `SettingsError` with a line for each wrong one: its variable, why, an example."""
+    if os.environ.get(FILE_VARIABLE) and not Path(_file()).expanduser().is_file():
+        raise SettingsError(f"{FILE_VARIABLE}: no file {_file()}. Example: {FILE_VARIABLE}=/etc/tiersync.toml")
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError("\n".join(_problem(item) for item in error.errors(include_url=False))) from None
-    except ValueError as error:  # the file is not TOML
-        raise SettingsError(f"{os.environ.get(FILE_VARIABLE, DEFAULT_FILE)}: {error}") from None
+    except SourceError:  # only one setting is read from the environment as JSON
+        raise SettingsError(f"{PREFIX}ORGS: not JSON; several orgs are easier in {DEFAULT_FILE}") from None
+    except (ValueError, OSError) as error:  # the file is not TOML, or not ours to read
+        raise SettingsError(f"{_file()}: {error}") from None
 
 
 def _problem(item: Any) -> str:
     where = [str(part) for part in item["loc"]]
     if not where:
         return str(item["msg"]).removeprefix("Value error, ")
-    name = where[0] if where[0] != "orgs" else ".".join(where)
-    shown = name if where[0] == "orgs" else f"{PREFIX}{name.upper()}"
+    if where[0] == "orgs":
+        shown, name = ".".join(where[:3]).removesuffix(".[key]"), where[2] if len(where) > 2 else ""  # noqa: PLR2004
+        if name not in OrgSettings.model_fields and item["type"] != "extra_forbidden":
+            return f"{shown}: {item['msg']}. Example: [orgs.50614]"
+    else:
+        shown, name = f"{PREFIX}{where[0].upper()}", where[0]
     if item["type"] == "extra_forbidden":
         return f"{shown}: there is no such setting"
-    example = EXAMPLES.get(where[-1])
-    return f"{shown}: {item['msg']}" + (f". Example: {shown}={example}" if example else "")
+    return f"{shown}: {item['msg']}. Example: {shown}={example(name)}"
+
+
+def example(name: str) -> str:
+    """Show what the setting `name` may look like as an environment variable."""
+    if name in EXAMPLES:
+        return EXAMPLES[name]
+    default = Settings.model_fields[name].default
+    if isinstance(default, list):
+        return ",".join(map(str, default))
+    return str(default.value if isinstance(default, Enum) else default)
 
 
 def missing_to_serve(settings: Settings) -> list[str]:
     """Name what has to be set before `serve` can start: a line each, with an example."""
-    return [f"{shown}: missing. Example: {shown}={EXAMPLES[name]}" for shown, name in _missing(settings)]
+    return [f"{shown}: missing. Example: {shown}={example(name)}" for shown, name in _missing(settings)]
 
 
 def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -239,10 +284,8 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
         if values.capillary_url is None:
             yield shown("capillary_url")
         if values.capillary_key or values.capillary_secret:
-            yield from (shown(name) for name in ("capillary_key", "capillary_secret") if not getattr(values, name))
+            yield from (shown(name) for name in _OAUTH if not getattr(values, name))
         else:
-            yield from (
-                shown(name) for name in ("capillary_username", "capillary_password") if not getattr(values, name)
-            )
+            yield from (shown(name) for name in _BASIC if not getattr(values, name))
     if not settings.webhook_secrets and not settings.webhook_signing_secrets:
         yield f"{PREFIX}WEBHOOK_SECRETS", "webhook_secrets"

@@ -7,10 +7,11 @@ calls `Unreadable`, with a reason and a sentence that names the field; it never 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, Final, TypeVar
@@ -100,7 +101,7 @@ def _whole(value: Any) -> Any:
     """Accept 876, 876.0 and "876"; refuse what is not a whole number of 64 bits. Never expand an exponent first."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         number = value
-    elif isinstance(value, Decimal) and value.is_finite() and abs(value) <= INT64_MAX:
+    elif isinstance(value, Decimal) and value.is_finite() and -INT64_MAX <= value <= INT64_MAX:
         if value != value.to_integral_value():
             raise PydanticCustomError("whole", "must be a whole number, it has a fraction")
         number = int(value)
@@ -125,8 +126,9 @@ def _text(value: Any) -> Any:
 
 
 Whole = Annotated[int | None, BeforeValidator(_whole)]
-Positive = Annotated[int | None, BeforeValidator(_whole), Field(gt=0)]
+Positive = Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_whole)]
 Text = Annotated[str | None, BeforeValidator(_text)]
+ShortText = Annotated[Annotated[str, Field(max_length=_ID_CHARS_MAX)] | None, BeforeValidator(_text)]
 
 
 class _Wire(BaseModel):
@@ -138,7 +140,7 @@ M = TypeVar("M", bound=_Wire)
 
 class _Event(_Wire):
     event_name: Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=_ID_CHARS_MAX)]
-    event_id: Annotated[Text, Field(max_length=_ID_CHARS_MAX)] = None
+    event_id: ShortText = None
     org_id: Positive = None
     created_at: Whole = None
     event_log_id: Whole = None
@@ -229,10 +231,17 @@ def _json(body: bytes) -> Any:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=refuse)
+        return json.loads(body, parse_float=_number, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         kind = "nested too deeply" if isinstance(error, RecursionError) else "not JSON"
         raise _Refusal("not_json", f"body: {kind}") from error
+
+
+def _number(literal: str) -> Decimal:
+    try:
+        return Decimal(literal)
+    except InvalidOperation:  # an exponent beyond all bounds: no number that any field accepts
+        return Decimal("Infinity")
 
 
 def _unwrapped(value: Any) -> Any:
@@ -254,7 +263,8 @@ def _validated(model: type[M], value: Any, at: tuple[str, ...]) -> M:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in (*at, *first["loc"])) or "body"
-        raise _Refusal("field_invalid", f"{field}: {first['msg']}") from error
+        problem = "must be an object" if first["type"] == "model_type" else first["msg"]
+        raise _Refusal("field_invalid", f"{field}: {problem}") from error
 
 
 def _tier_change(envelope: Envelope, data: _TierData) -> TierChange | Ignored:
@@ -296,7 +306,7 @@ def _customer(customer: int | None, entity: _Entity) -> int:
 def _program(program: int | None, details: int | None) -> int | None:
     if program is not None and details not in (None, program):
         raise _Refusal(
-            "program_disagrees", "data.loyalty_program_id and data.loyalty_program_details.id name different programs"
+            "program_disagrees", "data.loyaltyProgramId and data.loyaltyProgramDetails.id name different programs"
         )
     return program if program is not None else details
 
@@ -314,8 +324,10 @@ def _tier_name(tiers: Any, number: int) -> str | None:
 
 
 def _date(value: Any) -> date | None:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return None
     try:
-        return date.fromisoformat(value) if isinstance(value, str) and len(value) == len("2026-12-31") else None
+        return date.fromisoformat(value)
     except ValueError:
         return None
 
@@ -327,7 +339,7 @@ def _membership_change(envelope: Envelope, data: _MembershipData) -> MembershipC
     if member is None:
         raise _Refusal("field_missing", f"data.{member_field}.customerIdentifiers.customerId: missing")
     if data.group_id is None:
-        raise _Refusal("field_missing", "data.group_id: missing")
+        raise _Refusal("field_missing", "data.groupId: missing")
     return MembershipChange(envelope, data.group_id, primary, member, joined)
 
 

@@ -257,7 +257,8 @@ class Worker:
     async def _attempt(self, turn: _Turn, due: Due) -> Outcome | NotTried:
         member = turn.members.get(due.member)
         if member is None:
-            return Skipped("left")
+            # Somebody who joined since the claim is not in the group as it was read: the next turn reads it again.
+            return NotTried() if due.event > turn.claim.newest else Skipped("left")
         policy, program = turn.org.policy, turn.claim.program
         tier = due.tier
         if tier is None:  # a joiner

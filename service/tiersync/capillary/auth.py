@@ -55,32 +55,40 @@ class OAuth:
         self._headers: Mapping[str, str] | None = None
         self._renew_at = 0.0
         self._exchange = asyncio.Lock()
+        self._exchanges = 0
+        self._result: Mapping[str, str] | TryAgain = TryAgain("no_token")
 
     async def headers(self) -> Mapping[str, str] | TryAgain | Refused:
         """The current token, or a new one."""
         if self._headers is not None and self._now() < self._renew_at:
             return self._headers
+        before = self._exchanges
         async with self._exchange:
-            if self._headers is not None and self._now() < self._renew_at:
+            # Whoever waited for an exchange shares its result, a failure too: else each would fail after the other.
+            if self._exchanges == before:
+                self._result = await self._exchanged()
+                self._exchanges += 1
+            return self._result
+
+    async def _exchanged(self) -> Mapping[str, str] | TryAgain:
+        try:
+            answer = await self._transport.send(
+                "POST",
+                f"{self._url}/v3/oauth/token/generate",
+                {"Content-Type": "application/json", "Accept": "application/json"},
+                self._body,
+                self._timeout_s,
+            )
+        except (NotSent, NoAnswer) as error:
+            return TryAgain("no_token", message=str(error))
+        match outcome.read_token(answer):
+            case (token, ttl_s):
+                self._headers = {"X-CAP-API-OAUTH-TOKEN": token}
+                self._renew_at = self._now() + ttl_s * (1 - _MARGIN_SHARE)
                 return self._headers
-            try:
-                answer = await self._transport.send(
-                    "POST",
-                    f"{self._url}/v3/oauth/token/generate",
-                    {"Content-Type": "application/json", "Accept": "application/json"},
-                    self._body,
-                    self._timeout_s,
-                )
-            except (NotSent, NoAnswer) as error:
-                return TryAgain("no_token", message=str(error))
-            match outcome.read_token(answer):
-                case (token, ttl_s):
-                    self._headers = {"X-CAP-API-OAUTH-TOKEN": token}
-                    self._renew_at = self._now() + ttl_s * (1 - _MARGIN_SHARE)
-                    return self._headers
-                case TryAgain() | Refused() as failure:
-                    # The message of a failed exchange could repeat what was sent.
-                    return TryAgain("no_token", failure.code)
+            case TryAgain() | Refused() as failure:
+                # The message of a failed exchange could repeat what was sent.
+                return TryAgain("no_token", failure.code)
 
     def rejected(self, headers: Mapping[str, str]) -> bool:
         """Forget the token, unless somebody has already fetched a newer one."""

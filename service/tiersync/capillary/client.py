@@ -4,6 +4,7 @@ The short burst lives here and only here: a call that met a passing fault which 
 within seconds, inside the same attempt. Whatever is left over goes to the long schedule (`retry`).
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -112,7 +113,16 @@ class Capillary:
     async def _burst(
         self, name: str, method: str, path: str, body: bytes | None, until: float, read: Callable[[Answer], T]
     ) -> T | TryAgain | Refused | NotTried:
-        last = self._now() + self._limits.attempt_s_max
+        last = min(until, self._now() + self._limits.attempt_s_max)
+        failure: TryAgain | None = None
+
+        async def once() -> T | TryAgain | Refused | NotTried:
+            nonlocal failure
+            if not await self.gate.enter(last):
+                return failure or NotTried()  # once a call was made, its failure counts
+            result = await self._once(name, method, path, body, read)
+            failure = result if isinstance(result, TryAgain) else None
+            return result
 
         def may_repeat(result: object) -> bool:
             if not isinstance(result, TryAgain) or self._now() >= last:
@@ -127,16 +137,21 @@ class Capillary:
             retry=retry_if_result(may_repeat),
             retry_error_callback=_last_result,
         )
-        return await retrying(self._once, name, method, path, body, min(until, last), read)
+        return await retrying(once)
 
     async def _once(
-        self, name: str, method: str, path: str, body: bytes | None, until: float, read: Callable[[Answer], T]
-    ) -> T | TryAgain | Refused | NotTried:
-        if not await self.gate.enter(until):
-            return NotTried()
+        self, name: str, method: str, path: str, body: bytes | None, read: Callable[[Answer], T]
+    ) -> T | TryAgain | Refused:
+        """One call, token and all, through the gate that was entered; it ends within `attempt_s_max`."""
+        result: T | TryAgain | Refused
         try:
             began = self._now()
-            result = await self._authenticated(method, path, body, read)
+            try:
+                async with asyncio.timeout(self._limits.attempt_s_max):
+                    result = await self._authenticated(method, path, body, read)
+            except TimeoutError:
+                message = f"no answer within {self._limits.attempt_s_max:g} s"
+                result = TryAgain("no_answer", message=message, in_doubt=True)
             self._observe(name, self._now() - began, _label(result))
         finally:
             self.gate.leave()

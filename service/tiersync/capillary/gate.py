@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from pyrate_limiter import Duration, Limiter, Rate
+from pyrate_limiter import Duration, InMemoryBucket, Rate, RateItem
 
 _POLL_S: Final = 0.05
-_PAUSE_S_MAX: Final = 60.0
+_PAUSES_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 
 
 class Gate:
@@ -23,7 +23,7 @@ class Gate:
     ) -> None:
         """`per_minute_max` 0 sets no limit per minute."""
         self._slots = asyncio.Semaphore(concurrent_max)
-        self._limiter = Limiter(Rate(per_minute_max, Duration.MINUTE)) if per_minute_max else None
+        self._minute = _Minute(per_minute_max, now) if per_minute_max else None
         self._queue = asyncio.Lock()
         self._now, self._sleep = now, sleep
         self._closed_until = 0.0
@@ -36,8 +36,9 @@ class Gate:
 
     def close_for(self, seconds: float | None) -> None:
         """Capillary said "too many": let nobody through for so long, or for ever longer if it did not say how long."""
-        self._refusals += 1
-        pause = seconds if seconds is not None else min(2.0 ** (self._refusals - 1), _PAUSE_S_MAX)
+        if self.closed_s == 0:  # the calls that were on their way when the gate closed say nothing new
+            self._refusals += 1
+        pause = seconds if seconds is not None else _PAUSES_S[min(self._refusals, len(_PAUSES_S)) - 1]
         self._closed_until = max(self._closed_until, self._now() + pause)
 
     def went_through(self) -> None:
@@ -46,31 +47,45 @@ class Gate:
 
     async def enter(self, until: float) -> bool:
         """Wait for a place; False if there is none before `until`. Whoever entered must `leave`."""
-        try:
-            async with asyncio.timeout(max(0.0, until - self._now())):
-                await self._slots.acquire()
-        except TimeoutError:
+        if self._now() >= until:
             return False
         try:
-            entered = await self._allowed(until)
-        except BaseException:
-            self._slots.release()
-            raise
-        if not entered:
-            self._slots.release()
-        return entered
+            async with asyncio.timeout(until - self._now()):
+                await self._slots.acquire()
+                entered = False
+                try:
+                    entered = await self._allowed(until)
+                finally:
+                    if not entered:
+                        self._slots.release()
+                return entered
+        except TimeoutError:
+            return False
 
     def leave(self) -> None:
         """Give the place back."""
         self._slots.release()
 
     async def _allowed(self, until: float) -> bool:
-        if self._limiter is None and self.closed_s == 0:
+        if self._minute is None and self.closed_s == 0:
             return True
-        # One waiter at a time asks the limiter, in the order of arrival.
+        # One waiter at a time asks, in the order of arrival.
         async with self._queue:
             while self._now() < until:
-                if self.closed_s == 0 and (self._limiter is None or self._limiter.try_acquire("call", blocking=False)):
+                if self.closed_s == 0 and (self._minute is None or self._minute.take()):
                     return True
                 await self._sleep(min(_POLL_S, max(0.0, until - self._now())))
         return False
+
+
+class _Minute(InMemoryBucket):
+    """The calls of the last minute, by the clock we are given; emptied as it is used, so that no thread has to."""
+
+    def __init__(self, calls_max: int, now: Callable[[], float]) -> None:
+        super().__init__([Rate(calls_max, Duration.MINUTE)])
+        self._seconds = now
+
+    def take(self) -> bool:
+        moment = int(1000 * self._seconds())
+        self.leak(moment)
+        return self.put(RateItem("call", moment))

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tiersync.capillary.codes import CODES, Code, Reaction
@@ -42,23 +42,26 @@ class _Wire(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel)
 
 
+Id = Annotated[int, Field(gt=0, le=INT64_MAX)]
+
+
 class _User(_Wire):
-    user_id: int
+    user_id: Id
     active: bool
     primary_member: bool = False
     default_group: bool = False
 
 
 class _Group(_Wire):
-    id: int
+    id: Id
     group_status: str = "ACTIVE"
-    fleet_group_users: tuple[_User, ...] = ()
+    fleet_group_users: tuple[_User, ...] | None = None
 
 
 class _ProgramTier(_Wire):
     program_id: int
     current_tier_name: str | None = None
-    current_tier_serial_number: int | None = None
+    current_tier_serial_number: Annotated[int, Field(le=INT64_MAX)] | None = None
     tier_expiry_date: str | None = None
 
 
@@ -84,7 +87,8 @@ def read_group(answer: Answer) -> Group | NotPrimary | TryAgain | Refused:
     except ValidationError:
         return _UNREADABLE
     members = tuple(
-        Member(user.user_id, user.primary_member, user.active, user.default_group) for user in body.fleet_group_users
+        Member(user.user_id, user.primary_member, user.active, user.default_group)
+        for user in body.fleet_group_users or ()
     )
     return Group(body.id, body.group_status.upper() == "ACTIVE", members)
 
@@ -136,7 +140,8 @@ def read_token(answer: Answer) -> tuple[str, float] | TryAgain | Refused:
     data = data.get("data") if isinstance(data, dict) else None
     token = data.get("accessToken") if isinstance(data, dict) else None
     ttl = data.get("ttlSeconds") if isinstance(data, dict) else None
-    if not isinstance(token, str) or not token.isascii() or not isinstance(ttl, int | float):
+    # What is not printable cannot be sent in a header.
+    if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token) or not isinstance(ttl, int | float):
         return TryAgain("unreadable_answer")
     return token, float(ttl)
 
@@ -186,24 +191,31 @@ def _first_error(body: Any) -> tuple[int | None, str] | None:
         return None
     errors = body.get("errors")
     found = [_code_and_message(entry) for entry in errors if entry] if isinstance(errors, list) else []
-    if not found and str(body.get("status", "")).lower() == "false":
+    status = body.get("status")
+    if not found and (status is False or (isinstance(status, str) and status.lower() == "false")):
         found = [_code_and_message(body)]
     return next((entry for entry in found if entry[0] in CODES), found[0] if found else None)
 
 
 def _code_and_message(entry: Any) -> tuple[int | None, str]:
     if not isinstance(entry, dict):
-        return None, _plain(str(entry).encode("utf-8", "replace"))
+        return None, _said(entry)
     code = entry.get("code")
-    whole = str(code).removesuffix(".0")
+    whole = str(code).removesuffix(".0") if isinstance(code, int | float | str) else ""
     # A code is at most a handful of digits; anything longer is not one.
     number = int(whole) if whole.isascii() and whole.isdigit() and len(whole) <= len("999999999") else None
-    return number, _plain(str(entry.get("message") or "").encode("utf-8", "replace"))
+    return number, _said(entry.get("message"))
+
+
+def _said(message: Any) -> str:
+    return _plain(message.encode("utf-8", "replace")) if isinstance(message, str) else ""
 
 
 def _plain(body: bytes) -> str:
-    text = re.sub(r"<[^>]*>", " ", body[: 20 * MESSAGE_CHARS_MAX].decode("utf-8", "replace").replace("\x00", ""))
-    return " ".join(text.split())[:MESSAGE_CHARS_MAX]
+    """A line without markup, and without what a terminal or a database would stumble over."""
+    text = re.sub(r"<[^>]*>", " ", body[: 20 * MESSAGE_CHARS_MAX].decode("utf-8", "replace"))
+    words = "".join(char for char in text if char.isprintable() or char.isspace()).split()
+    return " ".join(words)[:MESSAGE_CHARS_MAX]
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -214,7 +226,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     try:
         until = parsedate_to_datetime(value)
         sent = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):  # an offset may be beyond all bounds
         return None
     return max(0.0, (_utc(until) - _utc(sent)).total_seconds())
 

@@ -133,7 +133,7 @@ class Console:
     async def _event(self, request: Request) -> Response:
         query = _EventQuery.model_validate(dict(request.query_params))
         org, event_id = request.path_params["org"], request.path_params["event_id"]
-        if not (org.isascii() and org.isdigit() and int(org) <= INT64_MAX):
+        if not (org.isascii() and org.isdigit() and len(org) <= len(str(INT64_MAX)) and int(org) <= INT64_MAX):
             return _problem(422, "org: must be a whole number")
         limit = min(query.limit, self._page_rows_max)
         event = await self._store.show_event(int(org), event_id, limit, query.after)

@@ -10,7 +10,7 @@ _CODES: Final[Mapping[int, str]] = {
     521: "customer is locked",
     3045: "not allowed for this customer",
     4001: "authorisation is down",
-    8925: "not higher (or lower) than now",
+    8925: "already there, or past it",
 }
 _SUCCEEDED: Final = range(200, 300)
 

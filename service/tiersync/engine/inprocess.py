@@ -62,12 +62,15 @@ class WorkQueue:
     def start(self) -> None:
         """Begin to sweep and to work."""
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="engine-sweep")
+        for org in [*self._lines]:
+            self._dispatch(org)
 
     async def stop(self, within_s: float) -> None:
         """Start nothing more, wait for the turns that run, then cancel what is left; its claims expire."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        if (sweeper := self._sweeper) is not None:
             self._sweeper = None
+            sweeper.cancel()
+            await asyncio.wait([sweeper])
         if self._timer is not None:
             self._timer.cancel()
         self._lines.clear()
@@ -137,4 +140,6 @@ class WorkQueue:
                     self.wake(key, org)
             except StoreUnavailable as error:
                 log.warning("sweep.store_unavailable", error=str(error))
+            except Exception:
+                log.exception("sweep.failed")
             await asyncio.sleep(self._sweep_s)

@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, insert, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tiersync.errors import SchemaOutdated, StoreUnavailable
@@ -160,7 +161,7 @@ class Store:
         try:
             async with self._readers.connect() as connection:
                 return await query(connection, *arguments, **named)
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, PoolTimeout, OSError) as error:
             raise StoreUnavailable(f"the database cannot be read: {type(error).__name__}") from error
 
     async def close(self) -> None:

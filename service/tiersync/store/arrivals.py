@@ -4,7 +4,7 @@ Runs inside the writer's transaction and handles many deliveries with few statem
 the same commit, before anybody is answered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -16,7 +16,7 @@ from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
 from tiersync.store.forward import Key, SyncRow, hold, insert_for, save, supersede
 from tiersync.store.tables import adjustments, events, syncs
-from tiersync.webhook import Action
+from tiersync.webhook import INT64_MAX, Action
 
 
 class Receipt(StrEnum):
@@ -75,6 +75,7 @@ class _Batch:
 
     held: dict[Key, SyncRow]
     statuses: list[dict[str, Any]] = field(default_factory=list)
+    depths: list[dict[str, int]] = field(default_factory=list)
     overtaken: list[int] = field(default_factory=list)
     joiners: list[dict[str, Any]] = field(default_factory=list)
 
@@ -83,8 +84,10 @@ class _Batch:
         key, now = key_of(arrival), arrival.received_at
         if key is None:
             return Received(_RECEIPTS.get(arrival.status, Receipt.ACCEPTED), arrival.org, reason=arrival.reason)
+        if depth:
+            self.depths.append({"_id": event, "depth": depth})
         if depth > arrival.policy.cascade_depth_max:
-            self.close(event, EventStatus.IGNORED, "echo", now, depth)
+            self.close(event, EventStatus.IGNORED, "echo", now)
             return Received(Receipt.IGNORED, arrival.org, reason="echo")
         sync = self.held[key]
         if arrival.kind is Kind.JOIN:
@@ -94,19 +97,19 @@ class _Batch:
             if (old := sync.move_to(arrival, event, now)) is not None:
                 self.overtaken.append(old)
         else:
-            self.close(event, EventStatus.SUPERSEDED, "stale", now, depth)
+            self.close(event, EventStatus.SUPERSEDED, "stale", now)
             return Received(Receipt.ACCEPTED, arrival.org, reason="stale")
         return Received(Receipt.ACCEPTED, arrival.org, sync.id)
 
-    def close(self, event: int, status: EventStatus, reason: str, now: int, depth: int) -> None:
+    def close(self, event: int, status: EventStatus, reason: str, now: int) -> None:
         """Finish an event that owes nothing."""
-        self.statuses.append({"_id": event, "status": status, "reason": reason, "finished_at": now, "depth": depth})
+        self.statuses.append({"_id": event, "status": status, "reason": reason, "finished_at": now})
 
 
 async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Received]:
     """Store deliveries and move their syncs forward. One answer per delivery, in order."""
     batch = _Batch(await hold(connection, {key for arrival in arrivals if (key := key_of(arrival))}))
-    arrivals = [_in_time(arrival, batch.held) for arrival in arrivals]
+    arrivals = list(_in_time(arrivals, batch.held))
     inserted = await _insert(connection, arrivals, batch.held)
     depths = await _echo_depths(connection, arrivals)
     answers: list[Received] = []
@@ -126,6 +129,8 @@ async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> l
         await connection.execute(insert(adjustments), batch.joiners)
     if batch.statuses:
         await connection.execute(_CLOSE, batch.statuses)
+    if batch.depths:
+        await connection.execute(_DEEPEN, batch.depths)
     if duplicates:
         await connection.execute(_COUNT, [{"_org": row.org, "_event_id": row.event_id} for row in duplicates])
     for arrival in arrivals:
@@ -134,19 +139,25 @@ async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> l
     return answers
 
 
-def _in_time(arrival: Arrival, held: dict[Key, SyncRow]) -> Arrival:
+def _in_time(arrivals: Sequence[Arrival], held: dict[Key, SyncRow]) -> Iterator[Arrival]:
     """Of events that bear no date the last to come is the newest, even if our clock was set back meanwhile."""
-    key = key_of(arrival)
-    if arrival.dated or key is None:
-        return arrival
-    return replace(arrival, changed_at=max(arrival.changed_at, held[key].changed_at + 1))
+    newest = {key: row.changed_at for key, row in held.items()}
+    for arrival in arrivals:
+        key = key_of(arrival)
+        if arrival.kind is not Kind.TIER or key is None:
+            yield arrival
+            continue
+        changed_at = arrival.changed_at if arrival.dated else max(arrival.changed_at, newest[key] + 1)
+        newest[key] = max(newest[key], changed_at)
+        yield replace(arrival, changed_at=min(changed_at, INT64_MAX))
 
 
 _CLOSE: Final = (
     update(events)
     .where(events.c.id == bindparam("_id"))
-    .values({name: bindparam(name) for name in ("status", "reason", "finished_at", "depth")})
+    .values({name: bindparam(name) for name in ("status", "reason", "finished_at")})
 )
+_DEEPEN: Final = update(events).where(events.c.id == bindparam("_id")).values(depth=bindparam("depth"))
 _COUNT: Final = (
     update(events)
     .where(events.c.event_id == bindparam("_event_id"), events.c.org == bindparam("_org"))

@@ -18,11 +18,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from tiersync.errors import SettingsError, StoreBusy, StoreUnavailable
+from tiersync.errors import SchemaOutdated, SettingsError, StoreBusy, StoreUnavailable
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _BUSY_TIMEOUT_MS: Final = 10_000
@@ -110,9 +111,17 @@ def _alembic(connection: Connection) -> Config:
 
 
 def migrate(connection: Connection) -> str:
-    """Bring the schema to the newest version, inside the caller's transaction; return that version."""
+    """Bring the schema to the newest version, inside the caller's transaction; return that version.
+
+    Raises `SchemaOutdated` for a schema that a later version of tiersync made.
+    """
     config = _alembic(connection)
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaOutdated(
+            f"the schema was made by another version of tiersync ({error}): install that one, or restore a backup"
+        ) from None
     return newest_version()
 
 

@@ -110,9 +110,11 @@ async def hold(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, 
 
 async def _select(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, SyncRow]:
     wanted = [(customer, program, org) for org, program, customer in keys]
+    # SQLite finds triples by the index only if the customers are also named by themselves.
+    customers = {customer for customer, _, _ in wanted}
     found = await connection.execute(
         select(*_COLUMNS)
-        .where(tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(wanted))
+        .where(syncs.c.customer.in_(customers), tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(wanted))
         .order_by(syncs.c.id)
         .with_for_update()
     )

@@ -45,7 +45,8 @@ async def _replay(connection: AsyncConnection, item: Replay) -> Replayed:
     arrival, key = item.arrival, key_of(item.arrival)
     was = (await connection.execute(select(events.c.status).where(events.c.id == item.event))).scalar_one()
     if key is None:
-        await _rewrite(connection, item, arrival.status, None)
+        if was != EventStatus.PENDING:  # what is being worked on is not taken back by a changed setting
+            await _rewrite(connection, item, arrival.status, None)
         if arrival.kind is Kind.LEAVE:
             await wake_owing(connection, arrival, item.now)
         return Replayed.UNCHANGED
@@ -89,7 +90,9 @@ async def _replay_tier(connection: AsyncConnection, item: Replay, sync: SyncRow,
     if sync.event is not None:
         await _owe_again(connection, sync.event, item.now)
         await connection.execute(
-            update(events).where(events.c.id == sync.event).values(status=EventStatus.PENDING, finished_at=None)
+            update(events)
+            .where(events.c.id == sync.event)
+            .values(status=EventStatus.PENDING, reason=None, detail=None, finished_at=None)
         )
     sync.inherits = True
     sync.plan_again(item.now)

@@ -4,13 +4,12 @@ Each runs inside the writer's transaction for many items at once. A claim carrie
 later claim of the same key changes nothing any more.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiersync.fanout import AdjustmentStatus, Owed, Tier
@@ -50,6 +49,7 @@ class Claim:
     inherits: bool
     attempt: int
     depth: int
+    newest: int = 0  # events.id of the last event of this key, when it was claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ async def claim(connection: AsyncConnection, wants: Sequence[Want]) -> list[Clai
     free = {
         row.id: row
         for row in await connection.execute(
-            select(syncs, events.c.depth)
+            select(syncs, events.c.depth, _NEWEST)
             .outerjoin(events, events.c.id == syncs.c.event)
             .where(syncs.c.id.in_(ids), syncs.c.due_at <= now)
             .order_by(syncs.c.id)
@@ -124,6 +124,14 @@ async def claim(connection: AsyncConnection, wants: Sequence[Want]) -> list[Clai
     return answers
 
 
+_arrived: Final = events.alias()
+_NEWEST: Final = (
+    select(func.max(_arrived.c.id))
+    .where(_arrived.c.sync == syncs.c.id, _arrived.c.status == EventStatus.PENDING)
+    .correlate(syncs)
+    .scalar_subquery()
+    .label("newest")
+)
 _HOLD: Final = (
     update(syncs)
     .where(syncs.c.id == bindparam("_id"))
@@ -149,6 +157,7 @@ def _claimed(row: Any, want: Want) -> Claim:
         inherits=row.inherits,
         attempt=row.attempt,
         depth=row.depth or 0,
+        newest=row.newest or 0,
     )
 
 
@@ -172,7 +181,9 @@ async def plan(connection: AsyncConnection, plans: Sequence[Plan]) -> list[bool]
     if owed := [_owed_values(item, owed) for item in good for owed in item.owed]:
         # A plan that is made again (after a crash, by a replay) corrects what is still due and leaves the rest alone.
         statement = insert_for(connection, adjustments)
-        corrected = {name: statement.excluded[name] for name in ("tier_number", "tier_name", "may_lower", "expiry")}
+        corrected: dict[str, ColumnElement[Any]] = {name: statement.excluded[name] for name in _CORRECTED}
+        corrected["due_at"] = case((statement.excluded.due_at.is_not(None), adjustments.c.due_at))
+        corrected["reason"] = func.coalesce(statement.excluded.reason, adjustments.c.reason)
         await connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["event", "member"],
@@ -198,6 +209,7 @@ async def plan(connection: AsyncConnection, plans: Sequence[Plan]) -> list[bool]
     return answers
 
 
+_CORRECTED: Final = ("tier_number", "tier_name", "may_lower", "expiry", "status")
 _PLANNED: Final = (
     update(syncs)
     .where(syncs.c.id == bindparam("_id"))
@@ -273,44 +285,61 @@ class _Tally:
     reason: str | None = None
 
 
+@dataclass(slots=True)
+class _End:
+    """What one release writes: the rows of events that are finished, of what these still owed, and of the key."""
+
+    sync: dict[str, Any]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+
+
 async def release(connection: AsyncConnection, releases: Sequence[Release]) -> list[int | None]:
     """End claims: finish the events that owe nothing more, and say when the key is due next (None: not at all)."""
     rows = await _holding(connection, (item.claim for item in releases))
     held = [item for item in releases if (row := rows.get(item.claim.sync)) and row.fence == item.claim.fence]
-    pending = await _pending_events(connection, {item.claim.sync for item in held})
-    tallies = await _tallies(connection, [event for of in pending.values() for event in of])
-    ended: list[dict[str, Any]] = []
-    dropped: list[dict[str, Any]] = []
-    freed: list[dict[str, Any]] = []
-    due: dict[int, int | None] = {}
-    for item in held:
-        row = rows[item.claim.sync]
-        closing = item.close is not None and row.generation == item.claim.generation
-        settled, next_at = row.settled, []
-        for event in pending[row.id]:
-            tally = tallies[event]
-            if closing:
-                status, reason = item.close, item.reason
-                dropped.append({"_event": event, "reason": item.reason})
-            elif event == row.event and row.planned != row.generation:
-                next_at.append(item.now)
-                continue
-            elif tally.next_at is not None:
-                next_at.append(tally.next_at)
-                continue
-            else:
-                status, reason = (EventStatus.DEAD, tally.reason) if tally.dead else (EventStatus.DONE, None)
-            settled = settled if event != row.event else status is not EventStatus.DEAD
-            ended.append({"_id": event, "status": status, "reason": reason, "detail": item.detail, "at": item.now})
-        moved = row.generation != item.claim.generation
-        retry = [item.retry_at] if item.retry_at is not None else []
-        due[row.id] = item.now if moved else min(retry or next_at, default=None)
-        attempt = item.claim.attempt + 1 if retry and not moved else 0
-        freed.append({"_id": row.id, "due_at": due[row.id], "settled": settled, "attempt": attempt})
-    for statement, values in ((_END, ended), (_DROP, dropped), (_FREE, freed)):
+    pending = await _pending(connection, {item.claim.sync for item in held})
+    ends = [_end(item, rows[item.claim.sync], pending[item.claim.sync]) for item in held]
+    for statement, values in (
+        (_END, [event for end in ends for event in end.events]),
+        (_DROP, [event for end in ends for event in end.dropped]),
+        (_FREE, [end.sync for end in ends]),
+    ):
         if values:
             await connection.execute(statement, values)
+    due = {end.sync["_id"]: end.sync["due_at"] for end in ends}
     return [due.get(item.claim.sync) for item in releases]
+
+
+def _end(item: Release, row: Any, pending: Mapping[int, _Tally]) -> _End:
+    """Decide what becomes of a key and of its pending events."""
+    moved = row.generation != item.claim.generation
+    close = None if moved else item.close
+    # What is closed without a plan is not to be planned when something else wakes the key.
+    planned = row.planned if close is None else row.generation
+    end = _End({"_id": row.id, "planned": planned, "settled": row.settled})
+    next_at = [item.now] if moved else []
+    for event, tally in pending.items():
+        detail = None
+        if close is not None and event <= item.claim.newest:  # of a later one the worker knows nothing
+            status, reason, detail = close, item.reason, item.detail
+            dropped = AdjustmentStatus.DEAD if close is EventStatus.DEAD else AdjustmentStatus.SKIPPED
+            end.dropped.append({"_event": event, "status": dropped, "reason": reason})
+        elif event == row.event and planned != row.generation:
+            next_at.append(item.now)
+            continue
+        elif tally.next_at is not None:
+            next_at.append(tally.next_at)
+            continue
+        else:
+            status, reason = (EventStatus.DEAD, tally.reason) if tally.dead else (EventStatus.DONE, None)
+        if event == row.event:
+            end.sync["settled"] = status is not EventStatus.DEAD
+        end.events.append({"_id": event, "status": status, "reason": reason, "detail": detail, "at": item.now})
+    failed = item.retry_at is not None and not moved
+    end.sync["due_at"] = item.retry_at if failed else min(next_at, default=None)
+    end.sync["attempt"] = item.claim.attempt + 1 if failed else 0
+    return end
 
 
 _END: Final = (
@@ -323,38 +352,32 @@ _END: Final = (
 _DROP: Final = (
     update(adjustments)
     .where(adjustments.c.event == bindparam("_event"), adjustments.c.status == AdjustmentStatus.DUE)
-    .values(status=AdjustmentStatus.SKIPPED, reason=bindparam("reason"), due_at=None)
+    .values(status=bindparam("status"), reason=bindparam("reason"), due_at=None)
 )
 _FREE: Final = (
     update(syncs)
     .where(syncs.c.id == bindparam("_id"))
-    .values(owner=None, due_at=bindparam("due_at"), settled=bindparam("settled"), attempt=bindparam("attempt"))
+    .values({name: bindparam(name) for name in ("due_at", "planned", "settled", "attempt")} | {"owner": None})
 )
 
 
-async def _pending_events(connection: AsyncConnection, ids: set[int]) -> dict[int, list[int]]:
+async def _pending(connection: AsyncConnection, ids: Collection[int]) -> dict[int, dict[int, _Tally]]:
+    """Each key's pending events, in the order of arrival. Joins may be as many as a group has members."""
+    mine = events.c.sync.in_(ids), events.c.status == EventStatus.PENDING
+    pending: dict[int, dict[int, _Tally]] = {id_: {} for id_ in ids}
+    for row in await connection.execute(select(events.c.id, events.c.sync).where(*mine).order_by(events.c.id)):
+        pending[row.sync][row.id] = _Tally()
+    owing = adjustments.c
     found = await connection.execute(
-        select(events.c.id, events.c.sync)
-        .where(events.c.sync.in_(ids), events.c.status == EventStatus.PENDING)
-        .order_by(events.c.id)
+        select(events.c.sync, owing.event, owing.status, func.min(owing.due_at), func.min(owing.reason))
+        .join(events, events.c.id == owing.event)
+        .where(*mine, owing.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DEAD]))
+        .group_by(events.c.sync, owing.event, owing.status)
     )
-    pending: dict[int, list[int]] = defaultdict(list)
-    for row in found:
-        pending[row.sync].append(row.id)
-    return pending
-
-
-async def _tallies(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, _Tally]:
-    tallies = {event: _Tally() for event in ids}
-    columns = adjustments.c
-    found = await connection.execute(
-        select(columns.event, columns.status, func.min(columns.due_at), func.min(columns.reason))
-        .where(columns.event.in_(ids), columns.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DEAD]))
-        .group_by(columns.event, columns.status)
-    )
-    for event, status, next_at, reason in found:
+    for sync, event, status, next_at, reason in found:
+        tally = pending[sync][event]
         if status == AdjustmentStatus.DUE:
-            tallies[event].next_at = next_at
+            tally.next_at = next_at
         else:
-            tallies[event].dead, tallies[event].reason = True, reason
-    return tallies
+            tally.dead, tally.reason = True, reason
+    return pending

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tiersync.errors import StoreUnavailable
@@ -82,10 +82,11 @@ class Writer:
                         results = await apply(connection, [item for item, _ in entries])
                         answers += zip((future for _, future in entries), results, strict=True)
                 self._step(f"before commit: {names}")
-        except (OperationalError, InterfaceError, InternalError, OSError) as error:
-            self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
-        except Exception as error:  # noqa: BLE001 - an item that no transaction accepts must reach its caller, not end the writer
-            await self._one_by_one(batch, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is must reach the callers, not end the writer
+            if _is_of_the_database(error):
+                self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
+            else:
+                await self._one_by_one(batch, error)
         else:
             self._step(f"after commit: {names}")
             for future, result in answers:
@@ -104,6 +105,12 @@ class Writer:
         for _, _, future in batch:
             if not future.done():
                 future.set_exception(error)
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    """Tell a database that cannot be written (full, locked, damaged, gone) from an item that it does not accept."""
+    # SQLite calls a damaged file a plain DatabaseError, and nothing else that.
+    return isinstance(error, (OperationalError, InterfaceError, InternalError, OSError)) or type(error) is DatabaseError
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,197 @@
+"""What is read of the store: the sweep, who else leads a member, and what the operator lists, counts and pages through."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.contract.store_kit import (
+    ANN,
+    BOB,
+    DIAMOND,
+    EVE,
+    GOLD,
+    NOW,
+    ORG,
+    PRIMARY,
+    PROGRAM,
+    SILVER,
+    Hand,
+    join,
+    outcome,
+    owed,
+    tier_change,
+    without_key,
+)
+from tiersync.errors import StoreUnavailable
+from tiersync.fanout import AdjustmentStatus, Tier
+from tiersync.intake import EventStatus
+from tiersync.store import Claim, Selection, Store, database, open_store
+
+LATER = NOW + 60_000
+
+
+async def test_the_sweep_finds_the_longest_waiting_first(hand: Hand) -> None:
+    """Due keys come with their org in the order in which they became due, so many at the most."""
+    for number, received_at in enumerate((NOW - 1, NOW - 3, NOW - 2, NOW), start=1):
+        await hand.received(tier_change(f"e{number}", received_at=received_at, customer=number, org=number))
+
+    found = await hand.store.sweep(NOW - 1, 2)
+    later = await hand.store.sweep(NOW, 10)
+
+    assert [2, 3] == [org for _, org in found]
+    assert [2, 3, 1, 4] == [org for _, org in later]
+    assert (3, NOW - 3) == await hand.store.oldest_due(NOW - 1)
+    assert (0, None) == await hand.store.oldest_due(NOW - 4)
+
+
+async def leading(hand: Hand, primary: int, tier: Tier, *, finish: bool = True, **other: Any) -> Claim:
+    """Let a primary bring ANN to its tier; `finish` makes the call."""
+    arrival = tier_change(f"of {primary} {other}", NOW, tier, customer=primary, **other)
+    claim = await hand.claimed(await hand.due(arrival))
+    await hand.planned(claim, owed(ANN, tier=tier))
+    if finish:
+        await hand.settled(claim)
+    return claim
+
+
+async def test_who_else_leads_a_member(hand: Hand) -> None:
+    """The highest tier that other primaries of the same program gave to a member, or owe to it, is known."""
+    mine = await leading(hand, PRIMARY, GOLD)
+    await leading(hand, 1, SILVER)
+    await leading(hand, 2, DIAMOND, finish=False)
+    await leading(hand, 3, Tier(9, "Other program"), program=1)
+    await leading(hand, 4, Tier(9, "Other org"), org=1)
+
+    assert {ANN: DIAMOND} == await hand.store.led_elsewhere(mine, [ANN, BOB])
+
+
+async def test_what_a_primary_gave_before_its_newest_change_does_not_lead(hand: Hand) -> None:
+    """Only a primary's newest tier change leads; one that was refused leads nobody."""
+    mine = await leading(hand, PRIMARY, SILVER)
+    await hand.released(await leading(hand, 1, DIAMOND))
+    await hand.finished(await hand.due(tier_change("newer", NOW + 1, GOLD, customer=1)), [ANN])
+    refused = await leading(hand, 2, DIAMOND, finish=False)
+    await hand.settled(refused, status=AdjustmentStatus.DEAD)
+
+    assert {ANN: GOLD} == await hand.store.led_elsewhere(mine, [ANN])
+
+
+async def some_events(hand: Hand) -> None:
+    """Six events that differ in everything that can be asked for."""
+    await hand.received(
+        tier_change("a"),
+        tier_change("b", NOW - 1),
+        tier_change("c", customer=ANN),
+        tier_change("d", program=1, received_at=LATER),
+        tier_change("e", org=1),
+        without_key("f", EventStatus.QUARANTINED, "not_json"),
+    )
+
+
+SELECTIONS: list[tuple[Selection, str]] = [
+    (Selection(), "fedcba"),
+    (Selection(status="pending"), "edca"),
+    (Selection(status="superseded", reason="stale"), "b"),
+    (Selection(reason="not_json"), "f"),
+    (Selection(org=ORG), "fdcba"),
+    (Selection(org=1), "e"),
+    (Selection(program=PROGRAM), "ecba"),
+    (Selection(customer=ANN), "c"),
+    (Selection(since=LATER), "d"),
+    (Selection(until=LATER), "fecba"),
+    (Selection(since=NOW, until=NOW), ""),
+    (Selection(ids=("a", "f", "x")), "fa"),
+    (Selection(ids=("a", "b"), status="pending"), "a"),
+]
+
+
+@pytest.mark.parametrize(("selection", "expected"), SELECTIONS, ids=lambda value: str(value)[:60])
+async def test_every_given_condition_must_hold(hand: Hand, selection: Selection, expected: str) -> None:
+    """A selection lists, counts and hands out the same events: newest first to look at, oldest first to replay."""
+    await some_events(hand)
+
+    listed = await hand.store.list_events(selection, 10)
+    stored = await hand.store.stored(selection, 10)
+
+    assert expected == "".join(row["event_id"] for row in listed)
+    assert expected[::-1] == "".join(row.event_id for row in stored)
+    assert len(expected) == await hand.store.count_events(selection)
+
+
+async def test_pages_meet_without_gap_or_overlap(hand: Hand) -> None:
+    """Walking by pages shows every event once, and what arrives meanwhile moves nothing."""
+    await some_events(hand)
+
+    first = await hand.store.list_events(Selection(), 2)
+    await hand.received(tier_change("g", customer=1))
+    second = await hand.store.list_events(Selection(), 3, before=first[-1]["id"])
+    third = await hand.store.list_events(Selection(), 3, before=second[-1]["id"])
+    oldest = await hand.store.stored(Selection(), 2)
+    others = await hand.store.stored(Selection(), 10, after=oldest[-1].event)
+
+    assert ["fe", "dcb", "a"] == ["".join(row["event_id"] for row in page) for page in (first, second, third)]
+    assert ["ab", "cdefg"] == ["".join(row.event_id for row in page) for page in (oldest, others)]
+
+
+async def test_a_list_shows_no_bodies(hand: Hand) -> None:
+    """A list never holds the raw bytes, which may hold personal data; the event itself does."""
+    await hand.received(tier_change("a", body=b"secret"))
+
+    (listed,) = await hand.store.list_events(Selection(), 10)
+
+    assert "body" not in listed
+    assert b"secret" == (await hand.event("a"))["body"]
+
+
+async def test_an_event_shows_its_adjustments_by_pages(hand: Hand) -> None:
+    """An event comes with a page of its adjustments in the order of members, and with the counts of all."""
+    claim = await hand.claimed(await hand.due(tier_change("e1")))
+    await hand.planned(claim, [*owed(EVE, ANN), *owed(BOB, skip="not_default_group")])
+    (ann, _) = await hand.store.owed(claim, NOW, 10)
+    await hand.store.settle(outcome(claim, ann))
+
+    first = await hand.store.show_event(ORG, "e1", 2)
+    second = await hand.store.show_event(ORG, "e1", 2, after=BOB)
+
+    assert first is not None
+    assert second is not None
+    assert [[ANN, BOB], [EVE]] == [[row["member"] for row in page["adjustments"]] for page in (first, second)]
+    assert {"done": 1, "skipped": 1, "due": 1} == first["adjustment_counts"] == second["adjustment_counts"]
+    assert await hand.store.show_event(1, "e1", 2) is None
+
+
+async def test_the_counts_tell_outcomes_apart(hand: Hand) -> None:
+    """Events are counted by status; adjustments by status, and what is done by its outcome."""
+    await some_events(hand)
+    claim = await hand.claimed((await hand.received(join("j1", EVE, customer=1))).sync or 0)
+    await hand.settled(claim, outcome="already")
+    mine = await hand.claimed((await hand.received(tier_change("new", NOW + 1))).sync or 0)
+    await hand.planned(mine, owed(ANN, BOB))
+
+    counts = await hand.store.counts()
+
+    assert {"pending": 5, "superseded": 2, "quarantined": 1} == counts["events"]
+    assert {"already": 1, "due": 2} == counts["adjustments"]
+
+
+async def test_reading_sees_what_is_committed_and_waits_for_nobody(hand: Hand) -> None:
+    """Reads that run beside writes see whole deliveries only, however many run at once."""
+    writes = [hand.store.receive(tier_change(f"e{n}", customer=n)) for n in range(1, 51)]
+    reads = [hand.store.list_events(Selection(), 100) for _ in range(50)]
+
+    _, pages = await asyncio.gather(asyncio.gather(*writes), asyncio.gather(*reads))
+
+    assert all(row["status"] == "pending" for page in pages for row in page)
+    assert 50 == await hand.store.count_events(Selection())
+
+
+async def test_a_store_that_is_gone_says_so(database_url: str) -> None:
+    """Reading from a database whose tables are gone is an error of the store, not of the driver."""
+    url = database.address(database_url)
+    async with open_store(url, migrate=True) as store:
+        other: Store = store
+        await _drop(store)
+
+        with pytest.raises(StoreUnavailable):
+            await other.list_events(Selection(), 10)
