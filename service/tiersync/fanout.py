@@ -220,8 +220,8 @@ def next_move(goal: Goal, steps: Steps) -> Move | Outcome:
             return answer
         case Applied():  # Capillary does not say where the member stands now, or says something else
             return Move.READ if may_read else TryAgain("not_converging")
-        case Refused() as refused if may_read and _may_mean_already_there(refused, move):
-            return Move.READ
+        case Refused() as refused if _may_mean_already_there(refused, move):
+            return Move.READ if may_read else TryAgain("not_converging")
         case _:
             return answer
 
@@ -255,5 +255,5 @@ def _same(name: str, other: str) -> bool:
 
 
 def _may_mean_already_there(refused: Refused, move: Move) -> bool:
-    """An upgrade says so by a code of its own, if the refusal names any code; a downgrade has no published one."""
+    """An upgrade says so by a code of its own, a downgrade has none; and a refusal without a code may mean anything."""
     return refused.code == NOT_HIGHER or (move in {Move.UPGRADE, Move.DOWNGRADE} and refused.reason == "refused")

@@ -203,25 +203,23 @@ class Worker:
 
     async def _fan_out(self, turn: _Turn) -> None:
         """Make the calls that are due, a few at a time, until there are none or the turn is over."""
-        while not (turn.over or self._winding_down):
-            page = iter(await self._store.owed(turn.claim, self._now(), self._limits.owed_batch_max))
-            first = [*islice(page, self._limits.key_calls_concurrent_max)]
-            if not first:
-                return
-
-            async def lane(due: Due, rest: Iterator[Due] = page) -> None:
-                await self._adjust(turn, due)
-                for following in rest:
-                    if turn.over or self._winding_down:
-                        return
-                    await self._adjust(turn, following)
-
+        limits, full = self._limits, True
+        while full and not (turn.over or self._winding_down):
+            page = await self._store.owed(turn.claim, self._now(), limits.owed_batch_max)
+            full = len(page) == limits.owed_batch_max  # what fell due meanwhile is the next turn's
+            rest = iter(page)
             try:
                 async with asyncio.TaskGroup() as lanes:
-                    for due in first:
-                        lanes.create_task(lane(due))
+                    for _ in range(min(len(page), limits.key_calls_concurrent_max)):
+                        lanes.create_task(self._lane(turn, rest))
             except ExceptionGroup as group:
                 raise group.exceptions[0] from None
+
+    async def _lane(self, turn: _Turn, rest: Iterator[Due]) -> None:
+        for due in rest:
+            if turn.over or self._winding_down:
+                return
+            await self._adjust(turn, due)
 
     async def _adjust(self, turn: _Turn, due: Due) -> None:
         """One attempt at one adjustment, from the decision what to call to the outcome on disk."""

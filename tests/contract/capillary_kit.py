@@ -106,7 +106,7 @@ def transport(router: respx.MockRouter, *, response_bytes_max: int = 100_000) ->
         connections_max=64,
         connect_s_max=1,
         response_bytes_max=response_bytes_max,
-        client=httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)),
+        transport=httpx.MockTransport(router.async_handler),
     )
 
 

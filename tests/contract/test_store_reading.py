@@ -1,4 +1,4 @@
-"""What is read of the store: the sweep, who else leads a member, and what the operator lists, counts and pages through."""
+"""What is read of the store: the sweep, who else leads a member, and what the operator lists and counts."""
 
 import asyncio
 from typing import Any
@@ -23,10 +23,9 @@ from tests.contract.store_kit import (
     tier_change,
     without_key,
 )
-from tiersync.errors import StoreUnavailable
 from tiersync.fanout import AdjustmentStatus, Tier
 from tiersync.intake import EventStatus
-from tiersync.store import Claim, Selection, Store, database, open_store
+from tiersync.store import Claim, Selection
 
 LATER = NOW + 60_000
 
@@ -184,14 +183,3 @@ async def test_reading_sees_what_is_committed_and_waits_for_nobody(hand: Hand) -
 
     assert all(row["status"] == "pending" for page in pages for row in page)
     assert 50 == await hand.store.count_events(Selection())
-
-
-async def test_a_store_that_is_gone_says_so(database_url: str) -> None:
-    """Reading from a database whose tables are gone is an error of the store, not of the driver."""
-    url = database.address(database_url)
-    async with open_store(url, migrate=True) as store:
-        other: Store = store
-        await _drop(store)
-
-        with pytest.raises(StoreUnavailable):
-            await other.list_events(Selection(), 10)

@@ -94,6 +94,12 @@ def listening(port: int = 0) -> socket.socket:
     return found
 
 
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with listening() as found:
+        return int(found.getsockname()[1])
+
+
 @asynccontextmanager
 async def serving(application: ASGIApp, at: socket.socket) -> AsyncIterator[None]:
     """Serve an application for the time of the block."""
@@ -324,9 +330,7 @@ async def town(
     folder: Path, *, started: bool = True, sandbox: Mapping[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Town]:
     """Found a town: an empty sandbox with the programme 973 (Silver, Gold, Diamond), and a service on an empty store."""
-    with listening() as reserved:
-        port = reserved.getsockname()[1]
-    at = listening()
+    port, at = free_port(), listening()
     here = f"http://127.0.0.1:{at.getsockname()[1]}"
     chosen = SandboxSettings(
         webhook_url=f"http://127.0.0.1:{port}/webhooks/capillary",

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_random_exponential
 
+from tiersync import __version__
 from tiersync.capillary import outcome
 from tiersync.capillary.auth import Auth
 from tiersync.capillary.codes import CODES, Reaction
@@ -181,7 +182,12 @@ class Capillary:
         return read(answer)
 
 
-_HEADERS: Final[Mapping[str, str]] = {"Accept": "application/json", "Content-Type": "application/json"}
+_HEADERS: Final[Mapping[str, str]] = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Content-Type": "application/json",
+    "User-Agent": f"tiersync/{__version__}",
+}
 
 
 def _last_result(state: RetryCallState) -> object:

@@ -42,41 +42,47 @@ class HttpxTransport:
         connections_max: int,
         connect_s_max: float,
         response_bytes_max: int,
-        client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`client` replaces the default one; the contract tests pass one whose transport is respx's."""
+        """`transport` replaces the sockets; the contract tests pass one that is respx's."""
         self._connect_s_max, self._response_bytes_max = connect_s_max, response_bytes_max
         limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
-        self._client = client or httpx.AsyncClient(
-            transport=AiohttpTransport(limits=limits), follow_redirects=False, trust_env=False
-        )
+        # httpx's transport, without its client on top: no redirects, cookies, proxies or event hooks are wanted here,
+        # and the client costs as much again as the call.
+        self._transport = transport or AiohttpTransport(limits=limits, trust_env=False)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> Answer:
         """Send one request; see `Transport`."""
-        timeout = httpx.Timeout(timeout_s, connect=min(self._connect_s_max, timeout_s))
+        connect_s = min(self._connect_s_max, timeout_s)
+        extensions = {"timeout": {"connect": connect_s, "pool": timeout_s, "read": timeout_s, "write": timeout_s}}
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream(method, url, headers=headers, content=body, timeout=timeout) as response,
-            ):
-                chunks, size = [], 0
-                async for chunk in response.aiter_bytes():
-                    chunks.append(chunk)
-                    size += len(chunk)
-                    if size > self._response_bytes_max:
-                        raise NoAnswer(f"the answer is longer than {self._response_bytes_max} bytes")
-                return Answer(response.status_code, response.headers, b"".join(chunks))
+            async with asyncio.timeout(timeout_s):
+                request = httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
+                response = await self._transport.handle_async_request(request)
+                try:
+                    return Answer(response.status_code, response.headers, await self._body(response))
+                finally:
+                    await response.aclose()
         except TimeoutError:
             raise NoAnswer(f"no answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
             problem = NoAnswer if _was_sent(error) else NotSent
             raise problem(type(error.__cause__ or error).__name__) from error
 
+    async def _body(self, response: httpx.Response) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.aiter_bytes():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._response_bytes_max:
+                raise NoAnswer(f"the answer is longer than {self._response_bytes_max} bytes")
+        return b"".join(chunks)
+
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
 
 def _was_sent(error: Exception) -> bool:

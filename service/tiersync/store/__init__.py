@@ -66,6 +66,7 @@ class Store:
             "settle": work.settle,
             "plan": work.plan,
             "release": work.release,
+            "owed": _owed,
             "claim": work.claim,
             "replay": replays.replay,
             "reclaim": _reclaim,
@@ -124,8 +125,12 @@ class Store:
         return await self._read(reading.due_keys, now, limit)
 
     async def owed(self, claim: Claim, now: int, limit: int) -> list[Due]:
-        """A key's adjustments that are due."""
-        return await self._read(reading.owed, claim, now, limit)
+        """A key's adjustments that are due.
+
+        Read in the writer's next transaction: what many keys ask for at once costs one of them.
+        """
+        answer: list[Due] = await self.writer.submit("owed", (claim, now, limit))
+        return answer
 
     async def led_elsewhere(self, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:
         """The highest tier that other primaries gave to these members."""
@@ -202,6 +207,10 @@ async def open_store(
 
 def _reason(error: Exception) -> str:
     return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+
+
+async def _owed(connection: AsyncConnection, asked: Sequence[tuple[Claim, int, int]]) -> list[list[Due]]:
+    return [await reading.owed(connection, *one) for one in asked]
 
 
 async def _reclaim(connection: AsyncConnection, times: Sequence[int]) -> list[None]:

@@ -1,4 +1,4 @@
-"""What the operator and the worker read: never through the writer, always what is committed."""
+"""What the operator and the worker read: always what is committed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,84 @@
+"""A service that ends itself at a named point, started in no time: a nursery that forks a fresh one for each order.
+
+Reads one order a line on stdin, answers with the pid and, once it is over, with the exit status (negative: a signal).
+A failure is repeated by hand with the order that it printed: `echo ORDER | python -m tests.chaos.child`.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import time_machine
+import uvloop
+
+from tiersync import app, settings, telemetry
+
+COMMIT: Final = " commit: "
+
+
+def points_of(name: str) -> Iterator[str]:
+    """Name each point that a step passes: a commit that groups several verbs is a boundary of each of them."""
+    when, commit, verbs = name.partition(COMMIT)
+    yield from (f"{when}{commit}{verb}" for verb in verbs.split("+"))
+
+
+class Steps:
+    """Hears the steps, counts them, and does at one of them what the order says."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        """`kill` is a point and how many passings of it are survived; `shift` the same and seconds for the clock."""
+        self.passed: Counter[str] = Counter()
+        self._kill, self._shift = order.get("kill"), order.get("shift")
+        self._clock = time_machine.travel(datetime.now(UTC), tick=True).start() if self._shift else None
+
+    def __call__(self, name: str) -> None:
+        """Pass a step."""
+        for point in points_of(name):
+            self.passed[point] += 1
+            here = [point, self.passed[point]]
+            if here == self._kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self._clock is not None and self._shift is not None and here == self._shift[:2]:
+                self._clock.shift(self._shift[2])
+
+
+def live(order: dict[str, Any]) -> None:
+    """Be the service until it is over."""
+    with Path(order["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
+        os.dup2(log.fileno(), sys.stderr.fileno())
+        os.dup2(nothing.fileno(), sys.stdin.fileno())
+    telemetry.configure_logging("info", "json")
+    steps = Steps(order)
+    uvloop.run(app.serve(settings.load(**order["settings"]), step=steps))
+    if order.get("points"):
+        Path(order["points"]).write_text(json.dumps(steps.passed))
+
+
+def main() -> None:
+    """Serve orders, one at a time."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                live(order)
+                status = 0
+            except BaseException:  # noqa: BLE001 - what ends a fork must not go on as the nursery
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        print(pid, flush=True)
+        _, ended = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(ended), flush=True)
+
+
+if __name__ == "__main__":
+    main()
