@@ -19,7 +19,7 @@ from tests.bench.measures import Answers, FirstCall, Work
 RECIPE_CALLS: Final = (64, 8)
 LARGE: Final = (3_000, 30_000)
 _PACKAGES: Final = (
-    "uvicorn", "uvloop", "httptools", "starlette", "pydantic", "sqlalchemy", "aiosqlite", "aiohttp", "httpx",
+    "uvicorn", "uvloop", "httptools", "starlette", "pydantic", "sqlalchemy", "aiohttp", "httpx",
     "httpx-aiohttp", "tenacity",
 )  # fmt: skip
 

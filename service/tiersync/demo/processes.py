@@ -13,7 +13,8 @@ from typing import Final
 
 import httpx
 
-READY_S_MAX: Final = 30
+READY_S_MAX: Final = 60
+COMMAND_S_MAX: Final = 60
 END_S_MAX: Final = 10
 LINES_SHOWN: Final = 15
 
@@ -105,16 +106,20 @@ class Child:
 
 def command(arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
     """Run a `tiersync` command to its end and return what it printed. Raises `DemoError` if it failed."""
-    done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "tiersync", *arguments],
-        cwd=folder,
-        env=variables,
-        capture_output=True,
-        timeout=READY_S_MAX,
-        check=False,
-    )
+    said = f"`tiersync {' '.join(arguments)}`"
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "tiersync", *arguments],
+            cwd=folder,
+            env=variables,
+            capture_output=True,
+            timeout=COMMAND_S_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise DemoError(f"{said} was not done within {COMMAND_S_MAX} s") from None
     if done.returncode:
-        raise DemoError(f"`tiersync {' '.join(arguments)}` failed: {done.stderr.decode('utf-8', 'replace').strip()}")
+        raise DemoError(f"{said} failed: {done.stderr.decode('utf-8', 'replace').strip()}")
     return done.stdout.decode("utf-8", "replace")
 
 

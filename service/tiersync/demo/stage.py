@@ -11,7 +11,7 @@ from tiersync.demo.timeline import Timeline
 from tiersync.demo.views import Sandbox
 from tiersync.demo.watcher import Watcher
 
-STEP_S_MAX: Final = 30
+STEP_S_MAX: Final = 60
 LOOK_S: Final = 0.04
 
 Operator = Callable[[tuple[str, ...]], str]

@@ -12,20 +12,20 @@ One verb is one transaction, or a part of one: a single writer groups what is as
 commit.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, insert, text, update
+from sqlalchemy import URL, Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tiersync.errors import SchemaOutdated, StoreUnavailable
 from tiersync.fanout import Tier
 from tiersync.intake import Arrival
 from tiersync.store import arrivals, database, reading, replays, work
 from tiersync.store.arrivals import Receipt, Received
+from tiersync.store.database import Database
 from tiersync.store.reading import Due, Selection, Stored
 from tiersync.store.replays import Replay, Replayed
 from tiersync.store.tables import replays as replays_table
@@ -58,9 +58,9 @@ T = TypeVar("T")
 class Store:
     """The verbs. Made by `open_store`."""
 
-    def __init__(self, writing: AsyncEngine, readers: AsyncEngine, batch_max: int, step: Step) -> None:
-        """`writing` and `readers` are open databases; `batch_max` operations go into one commit."""
-        self._writing, self._readers = writing, readers
+    def __init__(self, database: Database, batch_max: int, step: Step) -> None:
+        """`database` is open; `batch_max` operations go into one commit."""
+        self._database = database
         verbs: Mapping[str, Apply] = {
             "receive": arrivals.receive,
             "settle": work.settle,
@@ -74,7 +74,7 @@ class Store:
             "end_replay": _end_replay,
             "probe": _probe,
         }
-        self.writer = Writer(writing, verbs, batch_max, step)
+        self.writer = Writer(database, verbs, batch_max, step)
 
     async def receive(self, arrival: Arrival) -> Received:
         """Store a delivery. On disk when this returns. Raises `StoreUnavailable`."""
@@ -160,20 +160,16 @@ class Store:
         """How many keys are due, and since when the oldest has been."""
         return await self._read(reading.oldest_due, now)
 
-    async def _read(
-        self, query: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs
-    ) -> T:
+    async def _read(self, query: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         try:
-            async with self._readers.connect() as connection:
-                return await query(connection, *arguments, **named)
+            return await self._database.read(lambda connection: query(connection, *arguments, **named))
         except (DBAPIError, PoolTimeout, OSError) as error:
             raise StoreUnavailable(f"the database cannot be read: {type(error).__name__}") from error
 
     async def close(self) -> None:
         """Commit what waits, then close the connections."""
         await self.writer.stop()
-        await self._writing.dispose()
-        await self._readers.dispose()
+        await self._database.close()
 
 
 @asynccontextmanager
@@ -185,14 +181,13 @@ async def open_store(
     `migrate` brings the schema up to date first; without it an outdated schema raises `SchemaOutdated`. Raises
     `StoreUnavailable` if the database cannot be opened.
     """
-    writing, readers = database.open_writer(url), database.open_readers(url)
-    store = Store(writing, readers, batch_max, step)
+    opened = Database(url)
+    store = Store(opened, batch_max, step)
     try:
         try:
-            async with writing.begin() as connection:
-                if migrate:
-                    await connection.run_sync(database.migrate)
-                current = await connection.run_sync(database.current_version)
+            if migrate:
+                await opened.write(database.migrate)
+            current = await opened.write(database.current_version)
         except (DBAPIError, OSError) as error:
             raise StoreUnavailable(f"cannot open {url.database}: {_reason(error)}") from None
         if current != (newest := database.newest_version()):
@@ -209,33 +204,33 @@ def _reason(error: Exception) -> str:
     return str(error.orig) if isinstance(error, DBAPIError) else str(error)
 
 
-async def _owed(connection: AsyncConnection, asked: Sequence[tuple[Claim, int, int]]) -> list[list[Due]]:
-    return [await reading.owed(connection, *one) for one in asked]
+def _owed(connection: Connection, asked: Sequence[tuple[Claim, int, int]]) -> list[list[Due]]:
+    return [reading.owed(connection, *one) for one in asked]
 
 
-async def _reclaim(connection: AsyncConnection, times: Sequence[int]) -> list[None]:
-    await connection.execute(update(syncs).where(syncs.c.owner.is_not(None)).values(owner=None, due_at=max(times)))
+def _reclaim(connection: Connection, times: Sequence[int]) -> list[None]:
+    connection.execute(update(syncs).where(syncs.c.owner.is_not(None)).values(owner=None, due_at=max(times)))
     return [None] * len(times)
 
 
-async def _probe(connection: AsyncConnection, probes: Sequence[None]) -> list[None]:
+def _probe(connection: Connection, probes: Sequence[None]) -> list[None]:
     # A real write, of the schema's version over itself: a full disk and a foreign schema both show.
-    found = await connection.execute(text("UPDATE alembic_version SET version_num = version_num RETURNING version_num"))
+    found = connection.execute(text("UPDATE alembic_version SET version_num = version_num RETURNING version_num"))
     if found.scalars().all() != [database.newest_version()]:
         raise SchemaOutdated("the schema is not the one this version needs: run `tiersync migrate`")
     return [None] * len(probes)
 
 
-async def _begin_replay(connection: AsyncConnection, audits: Sequence[dict[str, Any]]) -> list[int]:
+def _begin_replay(connection: Connection, audits: Sequence[dict[str, Any]]) -> list[int]:
     return [
-        (await connection.execute(insert(replays_table).values(**audit).returning(replays_table.c.id))).scalar_one()
+        (connection.execute(insert(replays_table).values(**audit).returning(replays_table.c.id))).scalar_one()
         for audit in audits
     ]
 
 
-async def _end_replay(connection: AsyncConnection, ends: Sequence[tuple[int, int, int]]) -> list[None]:
+def _end_replay(connection: Connection, ends: Sequence[tuple[int, int, int]]) -> list[None]:
     for number, replayed, now in ends:
-        await connection.execute(
+        connection.execute(
             update(replays_table).where(replays_table.c.id == number).values(replayed=replayed, finished_at=now)
         )
     return [None] * len(ends)

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
@@ -106,12 +105,12 @@ class _Batch:
         self.statuses.append({"_id": event, "status": status, "reason": reason, "finished_at": now})
 
 
-async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Received]:
+def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[Received]:
     """Store deliveries and move their syncs forward. One answer per delivery, in order."""
-    batch = _Batch(await hold(connection, {key for arrival in arrivals if (key := key_of(arrival))}))
+    batch = _Batch(hold(connection, {key for arrival in arrivals if (key := key_of(arrival))}))
     arrivals = list(_in_time(arrivals, batch.held))
-    inserted = await _insert(connection, arrivals, batch.held)
-    depths = await _echo_depths(connection, arrivals)
+    inserted = _insert(connection, arrivals, batch.held)
+    depths = _echo_depths(connection, arrivals)
     answers: list[Received] = []
     duplicates: list[Arrival] = []
     for arrival in arrivals:
@@ -123,19 +122,19 @@ async def receive(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> l
             depth = depths.get((key_of(arrival), arrival.tier_number), 0) if arrival.kind is Kind.TIER else 0
             answers.append(batch.place(arrival, event, depth))
     now = arrivals[-1].received_at
-    await save(connection, batch.held.values())
-    await supersede(connection, batch.overtaken, now)
+    save(connection, batch.held.values())
+    supersede(connection, batch.overtaken, now)
     if batch.joiners:
-        await connection.execute(insert(adjustments), batch.joiners)
+        connection.execute(insert(adjustments), batch.joiners)
     if batch.statuses:
-        await connection.execute(_CLOSE, batch.statuses)
+        connection.execute(_CLOSE, batch.statuses)
     if batch.depths:
-        await connection.execute(_DEEPEN, batch.depths)
+        connection.execute(_DEEPEN, batch.depths)
     if duplicates:
-        await connection.execute(_COUNT, [{"_org": row.org, "_event_id": row.event_id} for row in duplicates])
+        connection.execute(_COUNT, [{"_org": row.org, "_event_id": row.event_id} for row in duplicates])
     for arrival in arrivals:
         if arrival.kind is Kind.LEAVE:
-            await wake_owing(connection, arrival, now)
+            wake_owing(connection, arrival, now)
     return answers
 
 
@@ -165,8 +164,8 @@ _COUNT: Final = (
 )
 
 
-async def _insert(
-    connection: AsyncConnection, arrivals: Sequence[Arrival], held: dict[Key, SyncRow]
+def _insert(
+    connection: Connection, arrivals: Sequence[Arrival], held: dict[Key, SyncRow]
 ) -> dict[tuple[int, str], int]:
     """Insert the deliveries that are new; map (org, event id) to the row's id for those and no others."""
     rows: dict[tuple[int, str], dict[str, Any]] = {}
@@ -185,15 +184,11 @@ async def _insert(
             },
         )
     statement = insert_for(connection, events).on_conflict_do_nothing()
-    found = await connection.execute(
-        statement.returning(events.c.id, events.c.org, events.c.event_id), list(rows.values())
-    )
+    found = connection.execute(statement.returning(events.c.id, events.c.org, events.c.event_id), list(rows.values()))
     return {(row.org, row.event_id): row.id for row in found}
 
 
-async def _echo_depths(
-    connection: AsyncConnection, arrivals: Sequence[Arrival]
-) -> dict[tuple[Key | None, int | None], int]:
+def _echo_depths(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tuple[Key | None, int | None], int]:
     """Find the deliveries that our own adjustments caused: same customer, program and tier, within the echo window.
 
     Maps (key, tier number) to how many adjustments in a row led to it.
@@ -206,7 +201,7 @@ async def _echo_depths(
     if not windows:
         return {}
     made = adjustments.c
-    found = await connection.execute(
+    found = connection.execute(
         select(
             made.org,
             made.program,
@@ -249,10 +244,10 @@ def joiner_values(arrival: Arrival, event: int, sync: SyncRow) -> dict[str, Any]
     }
 
 
-async def wake_owing(connection: AsyncConnection, arrival: Arrival, now: int) -> None:
+def wake_owing(connection: Connection, arrival: Arrival, now: int) -> None:
     """Make a primary's keys due that still owe calls: who left is found by reading the group, not by this event."""
     owes = exists().where(adjustments.c.sync == syncs.c.id, adjustments.c.status == AdjustmentStatus.DUE)
-    await connection.execute(
+    connection.execute(
         update(syncs)
         .where(syncs.c.org == arrival.org, syncs.c.customer == arrival.customer, syncs.c.owner.is_(None), owes)
         .values(due_at=now)

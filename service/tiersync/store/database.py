@@ -4,14 +4,16 @@ SQLite runs with a write-ahead log and `synchronous=FULL`: every commit is on di
 with `BEGIN IMMEDIATE`, so that a second process (the CLI) waits for its turn instead of failing halfway.
 """
 
+import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from alembic import command
@@ -19,15 +21,16 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tiersync.errors import SchemaOutdated, SettingsError, StoreBusy, StoreUnavailable
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _BUSY_TIMEOUT_MS: Final = 10_000
 _READERS: Final = 4
+
+T = TypeVar("T")
 
 
 def address(database_url: str) -> URL:
@@ -41,24 +44,51 @@ def address(database_url: str) -> URL:
             "TIERSYNC_DATABASE_URL: must name an SQLite file. "
             "Example: TIERSYNC_DATABASE_URL=sqlite:////var/lib/tiersync/tiersync.db"
         )
-    return url.set(drivername="sqlite+aiosqlite")
+    return url
 
 
-def open_writer(url: URL) -> AsyncEngine:
-    """Open the one connection that writes."""
-    return _open(url, begin="BEGIN IMMEDIATE", connections=1)
+class Database:
+    """An open SQLite file: one thread that writes, a few that read.
+
+    A transaction is one plain function of a connection, run in one go in a thread of its own: the event loop waits for
+    the disk only once, not for each statement.
+    """
+
+    def __init__(self, url: URL) -> None:
+        """Open nothing yet: the first transaction does."""
+        self._writing, self._reading = _engine(url, "BEGIN IMMEDIATE", 1), _engine(url, "BEGIN", _READERS)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction; committed and on disk when this returns, rolled back if it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, _transaction, self._writing, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on what is committed; never waits for a writer."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _transaction, self._reading, work)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await asyncio.to_thread(self._shut)
+
+    def _shut(self) -> None:
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._writing.dispose()
+        self._reading.dispose()
 
 
-def open_readers(url: URL) -> AsyncEngine:
-    """Open the connections that only read: they see what is committed and never wait for the writer."""
-    return _open(url, begin="BEGIN", connections=_READERS)
+def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
 
 
-def _open(url: URL, begin: str, connections: int) -> AsyncEngine:
+def _engine(url: URL, begin: str, connections: int) -> Engine:
     # hide_parameters: an error message must never show a body.
-    engine = create_async_engine(url, hide_parameters=True, pool_size=connections, max_overflow=0)
-    event.listen(engine.sync_engine, "connect", _make_durable)
-    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    engine = create_engine(url, hide_parameters=True, pool_size=connections, max_overflow=0)
+    event.listen(engine, "connect", _make_durable)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 

@@ -4,16 +4,15 @@
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from sqlalchemy import Table, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus
@@ -91,28 +90,28 @@ _SAVED: Final = [
 ]
 
 
-def insert_for(connection: AsyncConnection, table: Table) -> SqliteInsert | PostgresqlInsert:
+def insert_for(connection: Connection, table: Table) -> SqliteInsert | PostgresqlInsert:
     """An INSERT that knows ON CONFLICT, in the connection's own dialect."""
     return postgresql_insert(table) if connection.dialect.name == "postgresql" else sqlite_insert(table)
 
 
-async def hold(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, SyncRow]:
+def hold(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
     """Lock the rows of `keys`, in one order for everybody; create those that do not exist."""
     if not keys:
         return {}
-    held = await _select(connection, keys)
+    held = _select(connection, keys)
     if missing := sorted(set(keys) - held.keys()):
         rows = [{"org": org, "program": program, "customer": customer} for org, program, customer in missing]
-        await connection.execute(insert_for(connection, syncs).on_conflict_do_nothing(), rows)
-        held |= await _select(connection, missing)
+        connection.execute(insert_for(connection, syncs).on_conflict_do_nothing(), rows)
+        held |= _select(connection, missing)
     return held
 
 
-async def _select(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, SyncRow]:
+def _select(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
     wanted = [(customer, program, org) for org, program, customer in keys]
     # SQLite finds triples by the index only if the customers are also named by themselves.
     customers = {customer for customer, _, _ in wanted}
-    found = await connection.execute(
+    found = connection.execute(
         select(*_COLUMNS)
         .where(syncs.c.customer.in_(customers), tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(wanted))
         .order_by(syncs.c.id)
@@ -121,25 +120,25 @@ async def _select(connection: AsyncConnection, keys: Collection[Key]) -> dict[Ke
     return {(row.org, row.program, row.customer): SyncRow(*row) for row in found}
 
 
-async def save(connection: AsyncConnection, held: Iterable[SyncRow]) -> None:
+def save(connection: Connection, held: Iterable[SyncRow]) -> None:
     """Write back the rows that changed."""
-    if changed := [asdict(row) for row in held if row.changed]:
-        await connection.execute(
-            update(syncs).where(syncs.c.id == bindparam("_id")).values({name: bindparam(name) for name in _SAVED}),
-            [{"_id": row["id"], **{name: row[name] for name in _SAVED}} for row in changed],
-        )
+    if changed := [row for row in held if row.changed]:
+        connection.execute(_SAVE, [{"_id": row.id, **{name: getattr(row, name) for name in _SAVED}} for row in changed])
 
 
-async def supersede(connection: AsyncConnection, overtaken: Collection[int], now: int) -> None:
+_SAVE: Final = update(syncs).where(syncs.c.id == bindparam("_id")).values({name: bindparam(name) for name in _SAVED})
+
+
+def supersede(connection: Connection, overtaken: Collection[int], now: int) -> None:
     """Close events that a newer tier change overtook before they finished, and drop what they still owed."""
     if not overtaken:
         return
-    await connection.execute(
+    connection.execute(
         update(events)
         .where(events.c.id.in_(overtaken), events.c.status == EventStatus.PENDING)
         .values(status=EventStatus.SUPERSEDED, reason="overtaken", finished_at=now)
     )
-    await connection.execute(
+    connection.execute(
         update(adjustments)
         .where(adjustments.c.event.in_(overtaken), adjustments.c.status == AdjustmentStatus.DUE)
         .values(status=AdjustmentStatus.SUPERSEDED, reason="overtaken", due_at=None)

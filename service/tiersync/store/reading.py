@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from tiersync.fanout import AdjustmentStatus, Tier
 from tiersync.intake import EventStatus
@@ -72,18 +71,18 @@ _LISTED: Final = [column for column in events.c if column.name not in {"body", "
 _SHOWN: Final = [column for column in adjustments.c if column.name not in {"event", "sync"}]
 
 
-async def due_keys(connection: AsyncConnection, now: int, limit: int) -> Sequence[tuple[int, int]]:
+def due_keys(connection: Connection, now: int, limit: int) -> Sequence[tuple[int, int]]:
     """Keys whose time has come, the longest waiting first: (sync id, org)."""
-    found = await connection.execute(
+    found = connection.execute(
         select(syncs.c.id, syncs.c.org).where(syncs.c.due_at <= now).order_by(syncs.c.due_at).limit(limit)
     )
     return [(row.id, row.org) for row in found]
 
 
-async def owed(connection: AsyncConnection, claim: Claim, now: int, limit: int) -> list[Due]:
+def owed(connection: Connection, claim: Claim, now: int, limit: int) -> list[Due]:
     """The adjustments of a key that are due, the longest waiting first."""
     columns = adjustments.c
-    found = await connection.execute(
+    found = connection.execute(
         select(
             columns.event,
             events.c.event_id,
@@ -117,10 +116,10 @@ async def owed(connection: AsyncConnection, claim: Claim, now: int, limit: int) 
     ]
 
 
-async def led_elsewhere(connection: AsyncConnection, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:
+def led_elsewhere(connection: Connection, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:
     """The highest tier that other primaries' newest tier changes gave to these members, as far as tiersync has seen."""
     columns = adjustments.c
-    found = await connection.execute(
+    found = connection.execute(
         select(columns.member, syncs.c.tier_number, syncs.c.tier_name)
         .join(syncs, and_(syncs.c.id == columns.sync, syncs.c.event == columns.event))
         .where(columns.member.in_(members), columns.program == claim.program, columns.org == claim.org)
@@ -138,45 +137,41 @@ def _page(selection: Selection, columns: Sequence[Any]) -> Select[Any]:
     return select(*columns).where(*selection.conditions())
 
 
-async def list_events(
-    connection: AsyncConnection, selection: Selection, limit: int, before: int | None
-) -> list[dict[str, Any]]:
+def list_events(connection: Connection, selection: Selection, limit: int, before: int | None) -> list[dict[str, Any]]:
     """A page of events, the newest first; `before` is the `id` of the last row of the page before."""
     query = _page(selection, _LISTED).order_by(events.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(events.c.id < before)
-    return [dict(row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
+    return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
 
-async def count_events(connection: AsyncConnection, selection: Selection) -> int:
+def count_events(connection: Connection, selection: Selection) -> int:
     """How many events a selection holds."""
-    return int((await connection.execute(_page(selection, [func.count()]).select_from(events))).scalar_one())
+    return int((connection.execute(_page(selection, [func.count()]).select_from(events))).scalar_one())
 
 
-async def stored(connection: AsyncConnection, selection: Selection, limit: int, after: int) -> list[Stored]:
+def stored(connection: Connection, selection: Selection, limit: int, after: int) -> list[Stored]:
     """A page of deliveries with their bytes, the oldest first; `after` is the row id of the last one before."""
     columns = [events.c[name] for name in ("id", "org", "event_id", "status", "received_at", "changed_at", "body")]
     query = _page(selection, columns).where(events.c.id > after).order_by(events.c.id).limit(limit)
     return [
         Stored(row.id, row.org, row.event_id, EventStatus(row.status), row.received_at, row.changed_at, row.body)
-        for row in await connection.execute(query)
+        for row in connection.execute(query)
     ]
 
 
-async def show_event(
-    connection: AsyncConnection, org: int, event_id: str, limit: int, after: int
-) -> dict[str, Any] | None:
+def show_event(connection: Connection, org: int, event_id: str, limit: int, after: int) -> dict[str, Any] | None:
     """One event with a page of its adjustments, ordered by member; `after` is the last member of the page before."""
-    found = await connection.execute(
+    found = connection.execute(
         select(*_LISTED, events.c.body).where(events.c.event_id == event_id, events.c.org == org)
     )
     if (event := found.one_or_none()) is None:
         return None
     owing = adjustments.c
-    rows = await connection.execute(
+    rows = connection.execute(
         select(*_SHOWN).where(owing.event == event.id, owing.member > after).order_by(owing.member).limit(limit)
     )
-    counts = await connection.execute(
+    counts = connection.execute(
         select(owing.status, func.count()).where(owing.event == event.id).group_by(owing.status)
     )
     return {
@@ -186,10 +181,10 @@ async def show_event(
     }
 
 
-async def counts(connection: AsyncConnection) -> dict[str, dict[str, int]]:
+def counts(connection: Connection) -> dict[str, dict[str, int]]:
     """How many events and adjustments stand where."""
-    of_events = await connection.execute(select(events.c.status, func.count()).group_by(events.c.status))
-    of_adjustments = await connection.execute(
+    of_events = connection.execute(select(events.c.status, func.count()).group_by(events.c.status))
+    of_adjustments = connection.execute(
         select(adjustments.c.status, adjustments.c.outcome, func.count()).group_by(
             adjustments.c.status, adjustments.c.outcome
         )
@@ -201,8 +196,8 @@ async def counts(connection: AsyncConnection) -> dict[str, dict[str, int]]:
     return {"events": {status: count for status, count in of_events}, "adjustments": summed}  # noqa: C416
 
 
-async def oldest_due(connection: AsyncConnection, now: int) -> tuple[int, int | None]:
+def oldest_due(connection: Connection, now: int) -> tuple[int, int | None]:
     """How many keys are due, and since when the oldest has been (epoch milliseconds)."""
-    found = await connection.execute(select(func.count(), func.min(syncs.c.due_at)).where(syncs.c.due_at <= now))
+    found = connection.execute(select(func.count(), func.min(syncs.c.due_at)).where(syncs.c.due_at <= now))
     count, oldest = found.one()
     return int(count), oldest

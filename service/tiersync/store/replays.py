@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
@@ -36,60 +35,60 @@ class Replay:
     now: int
 
 
-async def replay(connection: AsyncConnection, replays: Sequence[Replay]) -> list[Replayed]:
+def replay(connection: Connection, replays: Sequence[Replay]) -> list[Replayed]:
     """Make stored events due again. One answer per event, in order."""
-    return [await _replay(connection, item) for item in replays]
+    return [_replay(connection, item) for item in replays]
 
 
-async def _replay(connection: AsyncConnection, item: Replay) -> Replayed:
+def _replay(connection: Connection, item: Replay) -> Replayed:
     arrival, key = item.arrival, key_of(item.arrival)
-    was = (await connection.execute(select(events.c.status).where(events.c.id == item.event))).scalar_one()
+    was = (connection.execute(select(events.c.status).where(events.c.id == item.event))).scalar_one()
     if key is None:
         if was != EventStatus.PENDING:  # what is being worked on is not taken back by a changed setting
-            await _rewrite(connection, item, arrival.status, None)
+            _rewrite(connection, item, arrival.status, None)
         if arrival.kind is Kind.LEAVE:
-            await wake_owing(connection, arrival, item.now)
+            wake_owing(connection, arrival, item.now)
         return Replayed.UNCHANGED
-    sync = (await hold(connection, {key}))[key]
+    sync = (hold(connection, {key}))[key]
     if arrival.kind is Kind.JOIN:
         owed = {**joiner_values(arrival, item.event, sync), "due_at": item.now}
-        await connection.execute(insert_for(connection, adjustments).on_conflict_do_nothing(), [owed])
-        await _owe_again(connection, item.event, item.now)
-        await _rewrite(connection, item, EventStatus.PENDING, sync.id)
+        connection.execute(insert_for(connection, adjustments).on_conflict_do_nothing(), [owed])
+        _owe_again(connection, item.event, item.now)
+        _rewrite(connection, item, EventStatus.PENDING, sync.id)
         sync.wake(item.now)
         result = Replayed.DUE
     else:
-        result = await _replay_tier(connection, item, sync, EventStatus(was))
-    await save(connection, [sync])
+        result = _replay_tier(connection, item, sync, EventStatus(was))
+    save(connection, [sync])
     return result
 
 
-async def _replay_tier(connection: AsyncConnection, item: Replay, sync: SyncRow, was: EventStatus) -> Replayed:
+def _replay_tier(connection: Connection, item: Replay, sync: SyncRow, was: EventStatus) -> Replayed:
     if sync.event == item.event:
         # Of a dead event only what is dead is owed again; of a finished one the caller wants everything looked at
         # again.
         unfinished = was in {EventStatus.DEAD, EventStatus.PENDING}
-        await _owe_again(connection, item.event, item.now, unfinished=unfinished)
+        _owe_again(connection, item.event, item.now, unfinished=unfinished)
         sync.inherits = True
         sync.plan_again(item.now)
-        await _rewrite(connection, item, EventStatus.PENDING, sync.id)
+        _rewrite(connection, item, EventStatus.PENDING, sync.id)
         return Replayed.DUE
     if item.force or sync.is_overtaken_by(item.arrival, item.event):
         overtaken = sync.move_to(item.arrival, item.event, item.now)
-        await supersede(connection, [overtaken] if overtaken is not None else [], item.now)
-        await _owe_again(connection, item.event, item.now)
+        supersede(connection, [overtaken] if overtaken is not None else [], item.now)
+        _owe_again(connection, item.event, item.now)
         sync.inherits = True
-        await _rewrite(connection, item, EventStatus.PENDING, sync.id)
+        _rewrite(connection, item, EventStatus.PENDING, sync.id)
         return Replayed.DUE
-    await _rewrite(connection, item, EventStatus.SUPERSEDED, sync.id)
-    await connection.execute(
+    _rewrite(connection, item, EventStatus.SUPERSEDED, sync.id)
+    connection.execute(
         update(adjustments)
         .where(adjustments.c.event == item.event, adjustments.c.status == AdjustmentStatus.DEAD)
         .values(status=AdjustmentStatus.SUPERSEDED)
     )
     if sync.event is not None:
-        await _owe_again(connection, sync.event, item.now)
-        await connection.execute(
+        _owe_again(connection, sync.event, item.now)
+        connection.execute(
             update(events)
             .where(events.c.id == sync.event)
             .values(status=EventStatus.PENDING, reason=None, detail=None, finished_at=None)
@@ -99,7 +98,7 @@ async def _replay_tier(connection: AsyncConnection, item: Replay, sync: SyncRow,
     return Replayed.CONVERGES
 
 
-async def _owe_again(connection: AsyncConnection, event: int, now: int, *, unfinished: bool = False) -> None:
+def _owe_again(connection: Connection, event: int, now: int, *, unfinished: bool = False) -> None:
     """Make an event's adjustments due, each beginning with a reading of where its member stands."""
     statement = (
         update(adjustments)
@@ -108,10 +107,10 @@ async def _owe_again(connection: AsyncConnection, event: int, now: int, *, unfin
     )
     if unfinished:
         statement = statement.where(adjustments.c.status.in_([AdjustmentStatus.DEAD, AdjustmentStatus.DUE]))
-    await connection.execute(statement)
+    connection.execute(statement)
 
 
-async def _rewrite(connection: AsyncConnection, item: Replay, status: EventStatus, sync: int | None) -> None:
+def _rewrite(connection: Connection, item: Replay, status: EventStatus, sync: int | None) -> None:
     """Store what the bytes are understood to say now."""
     finished = None if status is EventStatus.PENDING else item.now
     values = {**event_values(item.arrival), "status": status, "finished_at": finished}
@@ -119,4 +118,4 @@ async def _rewrite(connection: AsyncConnection, item: Replay, status: EventStatu
         values["reason"] = "stale"
     if sync is not None:
         values["sync"] = sync
-    await connection.execute(update(events).where(events.c.id == item.event).values(values))
+    connection.execute(update(events).where(events.c.id == item.event).values(values))

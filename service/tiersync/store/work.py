@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, case, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select, update
 
 from tiersync.fanout import AdjustmentStatus, Owed, Tier
 from tiersync.intake import EventStatus
@@ -98,13 +97,13 @@ class Release:
     detail: str | None = None
 
 
-async def claim(connection: AsyncConnection, wants: Sequence[Want]) -> list[Claim | None]:
+def claim(connection: Connection, wants: Sequence[Want]) -> list[Claim | None]:
     """Hold the keys that are due and free. None for one that is not."""
     ids = {want.sync for want in wants}
     now = max(want.now for want in wants)
     free = {
         row.id: row
-        for row in await connection.execute(
+        for row in connection.execute(
             select(syncs, events.c.depth, _NEWEST)
             .outerjoin(events, events.c.id == syncs.c.event)
             .where(syncs.c.id.in_(ids), syncs.c.due_at <= now)
@@ -120,7 +119,7 @@ async def claim(connection: AsyncConnection, wants: Sequence[Want]) -> list[Clai
         if row is not None:
             held.append({"_id": row.id, "owner": want.owner, "due_at": want.until})
     if held:
-        await connection.execute(_HOLD, held)
+        connection.execute(_HOLD, held)
     return answers
 
 
@@ -161,11 +160,11 @@ def _claimed(row: Any, want: Want) -> Claim:
     )
 
 
-async def _holding(connection: AsyncConnection, claims: Iterable[Claim]) -> dict[int, Any]:
+def _holding(connection: Connection, claims: Iterable[Claim]) -> dict[int, Any]:
     """The rows of these claims' keys, locked; a claim is good while its fence is still the row's."""
     ids = {claim.sync for claim in claims}
     columns = (syncs.c.id, syncs.c.fence, syncs.c.generation, syncs.c.planned, syncs.c.event, syncs.c.settled)
-    found = await connection.execute(select(*columns).where(syncs.c.id.in_(ids)).order_by(syncs.c.id).with_for_update())
+    found = connection.execute(select(*columns).where(syncs.c.id.in_(ids)).order_by(syncs.c.id).with_for_update())
     return {row.id: row for row in found}
 
 
@@ -173,9 +172,9 @@ def _is_current(claim: Claim, row: Any) -> bool:
     return bool(row is not None and row.fence == claim.fence and row.generation == claim.generation)
 
 
-async def plan(connection: AsyncConnection, plans: Sequence[Plan]) -> list[bool]:
+def plan(connection: Connection, plans: Sequence[Plan]) -> list[bool]:
     """Write adjustments down. False for a claim that was overtaken: its batch is not written."""
-    rows = await _holding(connection, (item.claim for item in plans))
+    rows = _holding(connection, (item.claim for item in plans))
     answers = [_is_current(item.claim, rows.get(item.claim.sync)) for item in plans]
     good = [item for item, current in zip(plans, answers, strict=True) if current]
     if owed := [_owed_values(item, owed) for item in good for owed in item.owed]:
@@ -184,7 +183,7 @@ async def plan(connection: AsyncConnection, plans: Sequence[Plan]) -> list[bool]
         corrected: dict[str, ColumnElement[Any]] = {name: statement.excluded[name] for name in _CORRECTED}
         corrected["due_at"] = case((statement.excluded.due_at.is_not(None), adjustments.c.due_at))
         corrected["reason"] = func.coalesce(statement.excluded.reason, adjustments.c.reason)
-        await connection.execute(
+        connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["event", "member"],
                 set_=corrected,
@@ -193,7 +192,7 @@ async def plan(connection: AsyncConnection, plans: Sequence[Plan]) -> list[bool]
             owed,
         )
     if complete := [item for item in good if item.last]:
-        await connection.execute(
+        connection.execute(
             _PLANNED,
             [
                 {
@@ -240,15 +239,15 @@ def _owed_values(item: Plan, owed: Owed) -> dict[str, Any]:
     }
 
 
-async def settle(connection: AsyncConnection, settlements: Sequence[Settlement]) -> list[bool]:
+def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[bool]:
     """Write outcomes down. False tells the worker to stop: its claim or its tier change was overtaken.
 
     An outcome is kept even then, but only on an adjustment that is still due: what was superseded stays so.
     """
-    rows = await _holding(connection, (item.claim for item in settlements))
+    rows = _holding(connection, (item.claim for item in settlements))
     held = [item for item in settlements if (row := rows.get(item.claim.sync)) and row.fence == item.claim.fence]
     if held:
-        await connection.execute(_SETTLE, [_settled_values(item) for item in held])
+        connection.execute(_SETTLE, [_settled_values(item) for item in held])
     return [_is_current(item.claim, rows.get(item.claim.sync)) for item in settlements]
 
 
@@ -294,11 +293,11 @@ class _End:
     dropped: list[dict[str, Any]] = field(default_factory=list)
 
 
-async def release(connection: AsyncConnection, releases: Sequence[Release]) -> list[int | None]:
+def release(connection: Connection, releases: Sequence[Release]) -> list[int | None]:
     """End claims: finish the events that owe nothing more, and say when the key is due next (None: not at all)."""
-    rows = await _holding(connection, (item.claim for item in releases))
+    rows = _holding(connection, (item.claim for item in releases))
     held = [item for item in releases if (row := rows.get(item.claim.sync)) and row.fence == item.claim.fence]
-    pending = await _pending(connection, {item.claim.sync for item in held})
+    pending = _pending(connection, {item.claim.sync for item in held})
     ends = [_end(item, rows[item.claim.sync], pending[item.claim.sync]) for item in held]
     for statement, values in (
         (_END, [event for end in ends for event in end.events]),
@@ -306,7 +305,7 @@ async def release(connection: AsyncConnection, releases: Sequence[Release]) -> l
         (_FREE, [end.sync for end in ends]),
     ):
         if values:
-            await connection.execute(statement, values)
+            connection.execute(statement, values)
     due = {end.sync["_id"]: end.sync["due_at"] for end in ends}
     return [due.get(item.claim.sync) for item in releases]
 
@@ -361,14 +360,14 @@ _FREE: Final = (
 )
 
 
-async def _pending(connection: AsyncConnection, ids: Collection[int]) -> dict[int, dict[int, _Tally]]:
+def _pending(connection: Connection, ids: Collection[int]) -> dict[int, dict[int, _Tally]]:
     """Each key's pending events, in the order of arrival. Joins may be as many as a group has members."""
     mine = events.c.sync.in_(ids), events.c.status == EventStatus.PENDING
     pending: dict[int, dict[int, _Tally]] = {id_: {} for id_ in ids}
-    for row in await connection.execute(select(events.c.id, events.c.sync).where(*mine).order_by(events.c.id)):
+    for row in connection.execute(select(events.c.id, events.c.sync).where(*mine).order_by(events.c.id)):
         pending[row.sync][row.id] = _Tally()
     owing = adjustments.c
-    found = await connection.execute(
+    found = connection.execute(
         select(events.c.sync, owing.event, owing.status, func.min(owing.due_at), func.min(owing.reason))
         .join(events, events.c.id == owing.event)
         .where(*mine, owing.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DEAD]))

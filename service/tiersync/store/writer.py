@@ -7,15 +7,17 @@ harms its neighbours.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tiersync.errors import StoreUnavailable
+from tiersync.store.database import Database
 
-Apply = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Sequence[Any]]]
+Apply = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 """Carries out one verb for many items inside a transaction; answers one result per item, in order."""
 
 Step = Callable[[str], None]
@@ -25,7 +27,7 @@ Step = Callable[[str], None]
 class Writer:
     """Owns the only writing connection of this process."""
 
-    def __init__(self, database: AsyncEngine, verbs: Mapping[str, Apply], batch_max: int, step: Step) -> None:
+    def __init__(self, database: Database, verbs: Mapping[str, Apply], batch_max: int, step: Step) -> None:
         """`verbs` in the order in which they run within a batch; `batch_max` operations go into one commit."""
         self._database, self._verbs, self._batch_max, self._step = database, verbs, batch_max, step
         self._waiting: list[tuple[str, Any, asyncio.Future[Any]]] = []
@@ -74,14 +76,8 @@ class Writer:
         for verb, item, future in batch:
             by_verb[verb].append((item, future))
         names = "+".join(verb for verb in self._verbs if verb in by_verb)
-        answers: list[tuple[asyncio.Future[Any], Any]] = []
         try:
-            async with self._database.begin() as connection:
-                for verb, apply in self._verbs.items():
-                    if entries := by_verb.get(verb):
-                        results = await apply(connection, [item for item, _ in entries])
-                        answers += zip((future for _, future in entries), results, strict=True)
-                self._step(f"before commit: {names}")
+            results = await self._database.write(partial(self._apply, names, by_verb))
         except Exception as error:  # noqa: BLE001 - whatever it is must reach the callers, not end the writer
             if _is_of_the_database(error):
                 self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
@@ -89,9 +85,21 @@ class Writer:
                 await self._one_by_one(batch, error)
         else:
             self._step(f"after commit: {names}")
-            for future, result in answers:
-                if not future.done():
-                    future.set_result(result)
+            for verb, entries in by_verb.items():
+                for (_, future), result in zip(entries, results[verb], strict=True):
+                    if not future.done():
+                        future.set_result(result)
+
+    def _apply(
+        self, names: str, by_verb: Mapping[str, Sequence[tuple[Any, asyncio.Future[Any]]]], connection: Connection
+    ) -> dict[str, Sequence[Any]]:
+        results = {
+            verb: apply(connection, [item for item, _ in by_verb[verb]])
+            for verb, apply in self._verbs.items()
+            if verb in by_verb
+        }
+        self._step(f"before commit: {names}")
+        return results
 
     async def _one_by_one(self, batch: list[tuple[str, Any, asyncio.Future[Any]]], error: Exception) -> None:
         if len(batch) == 1:
