@@ -206,6 +206,7 @@ def _blocks(section: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", README.partition(f"## {section}\n")[2].partition("\n## ")[0], re.DOTALL)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the quickstart uses curl")
 def test_the_quickstart_runs_as_printed(tmp_path: Path) -> None:
     """What a newcomer copies from the README into two terminals works to the last line."""
@@ -226,9 +227,9 @@ def test_the_quickstart_runs_as_printed(tmp_path: Path) -> None:
     with subprocess.Popen(typed(first), cwd=tmp_path) as sandbox:
         try:
             listening = f"until curl -sf http://127.0.0.1:{sandbox_port}/; do sleep 0.1; done"
-            subprocess.run(["bash", "-c", listening], timeout=60, check=True, capture_output=True)
+            subprocess.run(["bash", "-c", listening], timeout=100, check=True, capture_output=True)
             done = subprocess.run(
-                [*typed("set -e\n" + second)], cwd=tmp_path, timeout=100, check=False, capture_output=True, text=True
+                [*typed("set -e\n" + second)], cwd=tmp_path, timeout=180, check=False, capture_output=True, text=True
             )
         finally:
             sandbox.terminate()

@@ -47,7 +47,10 @@ class Secrets:
     @staticmethod
     def signing_key(secret: str) -> bytes:
         """The key of a `whsec_…` secret. Raises `ValueError` if it is none."""
-        return base64.b64decode(secret.removeprefix(_SIGNED_PREFIX), validate=True)
+        key = base64.b64decode(secret.removeprefix(_SIGNED_PREFIX), validate=True)
+        if not key:
+            raise ValueError("an empty key proves nothing")
+        return key
 
     def accept_header(self, headers: Mapping[str, str]) -> bool:
         """Compare in constant time with every live value."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 import time_machine
 import uvloop
 
@@ -47,6 +48,7 @@ class Steps:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self._clock is not None and self._shift is not None and here == self._shift[:2]:
                 self._clock.shift(self._shift[2])
+                structlog.get_logger("tests.chaos").info("clock.shifted", point=point, seconds=self._shift[2])
 
 
 def live(order: dict[str, Any]) -> None:

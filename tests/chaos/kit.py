@@ -102,6 +102,10 @@ class City:
         """List the secondaries that are not in their primary's tier."""
         return list((await self.town.sandbox.get("/sandbox/converged")).json()["differing"])
 
+    def logged(self, event: str) -> bool:
+        """Say whether a life wrote this event into its log."""
+        return f'"{event}"' in (self.folder / "service.log").read_text()
+
     def tail(self) -> str:
         """Return what a failure needs to be repeated and understood."""
         log = (self.folder / "service.log").read_text().splitlines()[-30:]
@@ -121,9 +125,11 @@ async def city(folder: Path, **settings: Any) -> AsyncIterator[City]:
     try:
         async with town(folder, started=False, **settings) as found:
             built = City(found, folder, nursery)
-            yield built
-            if built.over is not None:
-                await built.end(signal.SIGKILL)
+            try:
+                yield built
+            finally:
+                if built.over is not None:
+                    await built.end(signal.SIGKILL)
     finally:
         assert nursery.stdin is not None
         nursery.stdin.close()

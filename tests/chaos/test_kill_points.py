@@ -6,6 +6,7 @@ last passing of every point and at a seeded sample of the others; `TIERSYNC_CHAO
 
 import os
 import random
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -73,7 +74,7 @@ async def dies_and_lives(here: City, point: str, passing: int) -> bool:
         assert -9 == await here.end(), "it ended by something else than its own SIGKILL"
         await here.begin()
         assert not await here.quiet_or_dead()
-    assert 0 == await here.end()
+    await here.end(signal.SIGKILL)
     assert set() == await here.lost()
     assert [] == await here.differing()
     assert {name: 0 for name in here.unfinished()} == here.unfinished()

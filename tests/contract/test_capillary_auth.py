@@ -11,7 +11,7 @@ import pytest
 import respx
 
 from tests.contract.capillary_kit import APPLIED, URL, Clock, Line, again, line, transport
-from tiersync.capillary import OAuth
+from tiersync.capillary import Limits, OAuth
 from tiersync.fanout import Move
 from tiersync.retry import Applied, TryAgain
 
@@ -34,7 +34,7 @@ class Capillary:
         self.calls = self.router.route()
         self.calls.side_effect = self.take
         self.auth = OAuth(
-            transport=transport(self.router), url=URL, key="the-key", secret=SECRET, timeout_s=5, now=self.clock
+            transport=transport(self.router), url=URL, key="the-key", secret=SECRET, timeout_s=60, now=self.clock
         )
 
     async def exchange(self, _: httpx.Request) -> httpx.Response:
@@ -107,6 +107,29 @@ async def test_a_rejected_token_is_replaced_once_for_all_who_hold_it() -> None:
     results = await far.adjust(50)
 
     assert results == [Applied("Gold")] * 50
+    assert far.exchanges.call_count == 2
+
+
+async def test_a_late_rejection_of_an_old_token_does_not_cost_the_new_one() -> None:
+    """Calls come back in any order: what was said of the old token is not said of its successor."""
+    far, renewed = Capillary(), asyncio.Event()
+    await far.adjust()
+    far.valid = "revoked"
+    held_up = iter([True])
+
+    async def take(request: httpx.Request) -> httpx.Response:
+        answer = await far.take(request)
+        if answer.status_code == 401 and next(held_up, False):
+            await renewed.wait()
+        elif answer.status_code == 200:
+            renewed.set()
+        return answer
+
+    far.calls.side_effect = take
+    async with asyncio.timeout(10):
+        results = await far.adjust(2)
+
+    assert results == [Applied("Gold")] * 2
     assert far.exchanges.call_count == 2
 
 
@@ -191,6 +214,26 @@ async def test_a_token_without_a_life_still_serves_its_own_call(ttl_s: float) ->
 
     assert results == [[Applied("Gold")], [Applied("Gold")]]
     assert far.exchanges.call_count == 2
+
+
+async def test_an_exchange_that_hangs_costs_no_more_than_the_attempts_time() -> None:
+    """The lease is measured for attempts: a token's time must not come on top; and the next call finds no lock held."""
+    far = Capillary()
+    hangs = iter([True])
+
+    async def exchange(request: httpx.Request) -> httpx.Response:
+        if next(hangs, False):
+            await asyncio.sleep(60)
+        return await far.exchange(request)
+
+    far.exchanges.side_effect = exchange
+    limits = Limits(call_s_max=60, attempt_s_max=0.3, burst_tries_max=1)
+    async with asyncio.timeout(20), line(router=far.router, auth=far.auth, limits=limits) as to:
+        hung = await adjust(to)
+    (next_one,) = await far.adjust()
+
+    assert again(hung).reason == "no_answer"
+    assert next_one == Applied("Gold")
 
 
 async def test_who_gives_up_waiting_leaves_the_exchange_to_the_others() -> None:

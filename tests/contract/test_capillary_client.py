@@ -95,6 +95,7 @@ async def test_every_call_carries_basic_credentials_in_the_md5_form() -> None:
     expected = "Basic " + b64encode(b"till.user:5f4dcc3b5aa765d61d8327deb882cf99").decode()
     assert route.calls.last.request.headers["authorization"] == expected
     assert route.calls.last.request.headers["accept"] == "application/json"
+    assert route.calls.last.request.headers["user-agent"].startswith("tiersync/")
 
 
 @pytest.mark.parametrize("url", [URL, f"{URL}/", f"{URL}/proxy"])

@@ -232,6 +232,15 @@ async def test_an_answer_of_just_the_limit_is_read() -> None:
         assert await post(transport, server.url) == b"x" * CAP
 
 
+async def test_a_zipped_answer_is_unzipped() -> None:
+    """A gateway may zip what it passes on."""
+    zipped = gzip.compress(b'{"a":1}')
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(zipped)
+
+    async with serving(says(head + zipped)) as server, sending() as transport:
+        assert await post(transport, server.url) == b'{"a":1}'
+
+
 async def test_a_redirect_is_an_answer_and_not_followed() -> None:
     """Credentials do not travel to where somebody points."""
     async with serving(says(OK)) as elsewhere:

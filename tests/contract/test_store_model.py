@@ -35,7 +35,8 @@ T = TypeVar("T")
 CUSTOMERS, MEMBERS = (1, 2), (101, 102, 103)
 DUE, DONE, SKIPPED, DEAD, _ = AdjustmentStatus
 
-customers = st.sampled_from(CUSTOMERS)
+CRASHES_MAX = 2
+customers = st.sampled_from([1, 1, 1, 2])  # most of it happens to one key
 members = st.sampled_from(MEMBERS)
 delays = st.sampled_from([0, 500, LEASE_MS])
 
@@ -59,6 +60,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.ids: dict[int, int] = {}
         self.claims: list[Claim] = []
         self.numbers = itertools.count(1)
+        self.crashes = 0
 
     def run(self, what: Awaitable[T]) -> T:
         """Wait for something of the store."""
@@ -117,17 +119,27 @@ class StoreMachine(RuleBasedStateMachine):
         answer = self.run(self.hand.store.receive(event.arrival))
         assert answer.receipt is Receipt.DUPLICATE
 
-    @rule(ms=st.sampled_from([1, 500, LEASE_MS // 2, LEASE_MS]))
+    @rule(ms=st.sampled_from([1, 500, LEASE_MS]))
     def time_passes(self, ms: int) -> None:
-        """Time passes; leases may end."""
+        """Time passes."""
         self.now += ms
 
+    @precondition(lambda self: any(key.held for key in self.keys.values()))
+    @rule(data=st.data())
+    def a_lease_ends(self, data: st.DataObject) -> None:
+        """A worker takes too long, and another one claims its key."""
+        customer = data.draw(st.sampled_from([customer for customer in CUSTOMERS if self.keys[customer].held]))
+        self.now = max(self.now, self.keys[customer].due_at or 0)
+        self.claim(customer, 1)
+
+    @precondition(lambda self: self.claims and self.crashes < CRASHES_MAX)
     @rule()
     def crash(self) -> None:
         """The process dies and is started again: no claim outlives it."""
         self.run(self.stack.aclose())
         self.stack = AsyncExitStack()
         self.claims.clear()
+        self.crashes += 1
         for key in self.keys.values():
             if key.held:
                 key.held, key.due_at = False, self.now
@@ -137,29 +149,37 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.ids)
     @rule(data=st.data(), rivals=st.integers(1, 3))
-    def claim(self, data: st.DataObject, rivals: int) -> None:
-        """One or several want a key: one gets it if it is due, and works on the newest tier change."""
-        customer = data.draw(st.sampled_from(sorted(self.ids)))
+    def rivals_want(self, data: st.DataObject, rivals: int) -> None:
+        """One or several want a key, due or not."""
+        self.claim(data.draw(st.sampled_from(sorted(self.ids))), rivals)
+
+    @precondition(lambda self: self.due())
+    @rule(data=st.data())
+    def worker_wants(self, data: st.DataObject) -> None:
+        """A worker claims a key that the sweep found."""
+        self.claim(data.draw(st.sampled_from(self.due())), 1)
+
+    def claim(self, customer: int, rivals: int) -> None:
+        """One of those who want the key gets it if it is due, and works on the newest tier change."""
         key = self.keys[customer]
         wants = [Want(self.ids[customer], f"hand {n}", self.now, self.now + LEASE_MS) for n in range(rivals)]
         claims = [claim for claim in self.together([self.hand.store.claim(want) for want in wants]) if claim]
 
-        is_due = key.due_at is not None and key.due_at <= self.now
-        assert int(is_due) == len(claims)
+        assert len(claims) == self.due().count(customer)
         for claim in claims:
             assert claim.fence > key.fence
             key.held, key.due_at, key.fence = True, claim.until, claim.fence
             newest = key.newest.arrival.tier_name if key.newest else None
-            assert (newest, key.generation, key.attempt) == (claim.tier_name, claim.generation, claim.attempt)
+            assert (newest, key.attempt) == (claim.tier_name, claim.attempt)
+            assert (key.generation, key.planned) == (claim.generation, claim.planned)
             self.claims.append(claim)
 
-    @precondition(lambda self: self.claims)
+    @precondition(lambda self: self.unplanned())
     @rule(data=st.data(), whom=st.sets(members), last=st.booleans())
     def plan(self, data: st.DataObject, whom: set[int], last: bool) -> None:  # noqa: FBT001
         """A claim plans, though it may have been overtaken."""
-        claim, key = self.a_claim(data)
-        if claim.event is None or claim.planned == claim.generation:
-            return
+        claim = data.draw(st.sampled_from(self.unplanned()))
+        key = self.keys[claim.customer]
         good = claim.fence == key.fence and claim.generation == key.generation
         assert good == self.run(self.hand.planned(claim, owed(*sorted(whom)), self.now, last=last))
         if good and key.newest:
@@ -172,7 +192,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), status=st.sampled_from([DONE, DONE, DEAD, SKIPPED, DUE]), delay=delays)
     def settle(self, data: st.DataObject, status: AdjustmentStatus, delay: int) -> None:
         """A claim attempts one of those that are due, though it may have been overtaken meanwhile."""
-        claim, key = self.a_claim(data)
+        claim = self.a_claim(data)
+        key = self.keys[claim.customer]
         found = self.run(self.hand.store.owed(claim, self.now, 100))
         mine = [(event, event.owing) for event in self.events.values() if event.arrival.customer == claim.customer]
         due = {
@@ -192,24 +213,33 @@ class StoreMachine(RuleBasedStateMachine):
             self.events[item.event_id].owing[item.member] = Owing(status, due_at)
 
     @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        """A claim ends without more."""
+        self.release(Release(self.a_claim(data), self.now))
+
+    @precondition(lambda self: self.claims)
     @rule(data=st.data(), delay=delays)
-    def release(self, data: st.DataObject, delay: int) -> None:
-        """A claim ends: given back, put off, or closed."""
-        claim, key = self.a_claim(data)
-        endings = [
-            Release(claim, self.now),
-            Release(claim, self.now, retry_at=self.now + delay),
-            Release(claim, self.now, close=EventStatus.IGNORED, reason="not_primary"),
-            Release(claim, self.now, close=EventStatus.DEAD, reason="timeout_attempts_spent"),
-        ]
-        release = data.draw(st.sampled_from([endings[0], *endings]))
-        self.claims.remove(claim)
+    def put_off(self, data: st.DataObject, delay: int) -> None:
+        """A claim ends because the group could not be read."""
+        self.release(Release(self.a_claim(data), self.now, retry_at=self.now + delay))
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), status=st.sampled_from([EventStatus.IGNORED, EventStatus.DEAD]))
+    def close(self, data: st.DataObject, status: EventStatus) -> None:
+        """A claim ends because nothing of it is to be done."""
+        self.release(Release(self.a_claim(data), self.now, close=status, reason="because"))
+
+    def release(self, release: Release) -> None:
+        """A claim ends, though it may have been overtaken."""
+        key = self.keys[release.claim.customer]
+        self.claims.remove(release.claim)
         answer = self.run(self.hand.store.release(release))
-        if claim.fence != key.fence:
+        if release.claim.fence != key.fence:
             assert answer is None
-            return
-        key.end(release, self.pending(claim.customer))
-        assert key.due_at == answer
+        else:
+            key.end(release, self.pending(release.claim.customer))
+            assert key.due_at == answer
 
     # What an operator does
 
@@ -295,15 +325,22 @@ class StoreMachine(RuleBasedStateMachine):
         event = self.events[arrival.event_id] = Event(len(self.events) + 1, arrival)
         return event
 
+    def due(self) -> list[int]:
+        """The customers whose key is due."""
+        return [customer for customer, key in self.keys.items() if key.due_at is not None and key.due_at <= self.now]
+
+    def unplanned(self) -> list[Claim]:
+        """The claims of a tier change that was not planned when they began."""
+        return [claim for claim in self.claims if claim.event is not None and claim.planned != claim.generation]
+
     def pending(self, customer: int) -> list[Event]:
         """The open events of a key, in the order of arrival."""
         mine = [event for event in self.events.values() if event.arrival.customer == customer]
         return [event for event in mine if event.status is EventStatus.PENDING]
 
-    def a_claim(self, data: st.DataObject) -> tuple[Claim, Key]:
-        """Any claim that was ever given out and not given back, and its key."""
-        claim = data.draw(st.sampled_from(self.claims))
-        return claim, self.keys[claim.customer]
+    def a_claim(self, data: st.DataObject) -> Claim:
+        """Any claim that was given out and not given back, overtaken ones too."""
+        return data.draw(st.sampled_from(self.claims))
 
 
 @pytest.mark.timeout(600)
@@ -321,6 +358,6 @@ def test_the_store_does_what_the_model_says(tmp_path: Path) -> None:
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )

@@ -216,7 +216,13 @@ BRANCHES: list[tuple[str, Goal, list[tuple[Move, Outcome | Held]], Move | Outcom
         DONE,
     ),
     (
-        "no reading is left",
+        "refused, and no reading is left",
+        UP,
+        [(read, AT_SILVER), (up, NOT_HIGHER), (read, AT_DIAMOND), (down, UNNAMED)],
+        UNCLEAR,
+    ),
+    (
+        "unseen, and no reading is left",
         RENEW,
         [(read, AT_SILVER), (up, NOT_HIGHER), (read, AT_GOLD), (renew, Applied())],
         UNCLEAR,

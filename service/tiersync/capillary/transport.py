@@ -49,7 +49,7 @@ class HttpxTransport:
         limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
         # httpx's transport, without its client on top: no redirects, cookies, proxies or event hooks are wanted here,
         # and the client costs as much again as the call.
-        self._transport = transport or AiohttpTransport(limits=limits, trust_env=False)
+        self._transport = transport or AiohttpTransport(limits=limits)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float

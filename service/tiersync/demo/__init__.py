@@ -78,7 +78,7 @@ def _perform(scenario: Scenario, folder: Path, line: Timeline, *, as_json: bool)
         port=service_port,
         database_url=f"sqlite:///{folder}/tiersync.db",
         # Somebody watches: a shorter wait for an answer, and between two attempts, than in earnest.
-        call_s_max=2.5,
+        call_s_max=4,
         retry_delays_s="0.5,1,2",
     )
     serve = Child(folder, "serve", variables, service_url, "/readyz")
