@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from enum import StrEnum
 from functools import partial
@@ -43,6 +43,21 @@ class Role(StrEnum):
 def now() -> int:
     """Epoch milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def unstoppable() -> Callable[[], int]:
+    """Make a clock of epoch milliseconds that goes on when the system's is set back.
+
+    What is due would otherwise wait until the system's clock comes there once more.
+    """
+    ahead = time.time_ns() - time.monotonic_ns()
+
+    def clock() -> int:
+        nonlocal ahead
+        ahead = max(ahead, time.time_ns() - time.monotonic_ns())
+        return (time.monotonic_ns() + ahead) // 1_000_000
+
+    return clock
 
 
 def policies(settings: Settings) -> Mapping[int, Policy]:
@@ -109,16 +124,17 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
     async with AsyncExitStack() as stack:
         stack.enter_context(database.only_server(database.address(settings.database_url)))
         opened = await stack.enter_async_context(store(settings, migrate=True, step=step))
-        await opened.reclaim(now())  # whoever held a claim is gone: this process is the file's only server
+        clock = unstoppable()
+        await opened.reclaim(clock())  # whoever held a claim is gone: this process is the file's only server
         metrics = Metrics()
-        engine = await _engine(settings, opened, metrics, step, stack) if role is not Role.RECEIVER else None
+        engine = await _engine(settings, opened, metrics, clock, step, stack) if role is not Role.RECEIVER else None
         taking = _receiver(settings, opened, metrics, engine) if role is not Role.WORKER else None
         console = Console(
             store=opened,
             metrics=metrics,
             token=settings.operator_token.get_secret_value() if settings.operator_token else None,
             page_rows_max=settings.page_rows_max,
-            now=now,
+            now=clock,
             version=tiersync.__version__,
         )
         metrics.gauge("tiersync_commits_waiting", "Operations that wait for a commit.", lambda: opened.writer.waiting)
@@ -133,7 +149,14 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         yield Starlette(routes=routes)
 
 
-async def _engine(settings: Settings, opened: Store, metrics: Metrics, step: Step, stack: AsyncExitStack) -> WorkQueue:
+async def _engine(
+    settings: Settings,
+    opened: Store,
+    metrics: Metrics,
+    clock: Callable[[], int],
+    step: Step,
+    stack: AsyncExitStack,
+) -> WorkQueue:
     orgs = {}
     for org, values in settings.by_org().items():
         api = capillary(values, metrics)
@@ -148,7 +171,7 @@ async def _engine(settings: Settings, opened: Store, metrics: Metrics, step: Ste
             settings.lease_s, settings.plan_batch_max, settings.owed_batch_max, settings.key_calls_concurrent_max
         ),
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
-        now=now,
+        now=clock,
         monotonic=time.monotonic,
         dice=random.random,
         settled=metrics.settled,
@@ -157,7 +180,7 @@ async def _engine(settings: Settings, opened: Store, metrics: Metrics, step: Ste
     engine = WorkQueue(
         work=working.turn,
         sweep=opened.sweep,
-        now=now,
+        now=clock,
         waiting_max=settings.keys_waiting_max,
         concurrent_max=settings.keys_concurrent_max,
         sweep_s=settings.sweep_s,

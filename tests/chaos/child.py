@@ -4,6 +4,7 @@ Reads one order a line on stdin, answers with the pid and, once it is over, with
 A failure is repeated by hand with the order that it printed: `echo ORDER | python -m tests.chaos.child`.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -19,7 +20,9 @@ import structlog
 import time_machine
 import uvloop
 
-from tiersync import app, settings, telemetry
+from tiersync import app, replay, settings, telemetry
+from tiersync.intake import EventStatus
+from tiersync.store import Selection
 
 COMMIT: Final = " commit: "
 
@@ -52,15 +55,32 @@ class Steps:
 
 
 def live(order: dict[str, Any]) -> None:
-    """Be the service until it is over."""
+    """Be the service until it is over, or a replay beside it."""
     with Path(order["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         os.dup2(log.fileno(), sys.stderr.fileno())
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     telemetry.configure_logging("info", "json")
     steps = Steps(order)
-    uvloop.run(app.serve(settings.load(**order["settings"]), step=steps))
+    loaded = settings.load(**order["settings"])
+    uvloop.run(replay_dead(loaded, steps) if order.get("replay") else app.serve(loaded, step=steps))
     if order.get("points"):
         Path(order["points"]).write_text(json.dumps(steps.passed))
+
+
+async def replay_dead(loaded: settings.Settings, steps: Steps) -> None:
+    """Replay what is dead, as `tiersync replay --status dead` does."""
+    async with app.store(loaded, step=steps) as store:
+        await replay.replay(
+            store,
+            Selection(status=EventStatus.DEAD),
+            app.policies(loaded),
+            by="chaos",
+            force=False,
+            rate=None,
+            now=app.now,
+            sleep=asyncio.sleep,
+            progress=lambda _done, _all: None,
+        )
 
 
 def main() -> None:
@@ -77,9 +97,14 @@ def main() -> None:
                 traceback.print_exc()
             finally:
                 os._exit(status)
-        print(pid, flush=True)
+        _say(pid)
         _, ended = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(ended), flush=True)
+        _say(os.waitstatus_to_exitcode(ended))
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -32,23 +32,33 @@ class City:
 
     async def begin(self, **order: Any) -> None:
         """Start a service; ready when it answers, or when it ended before. `order` is what `child.Steps` reads."""
+        over = await self._give(order)
+        async with asyncio.timeout(LIFE_S_MAX):
+            while not over.done():
+                with suppress(httpx.TransportError):
+                    await self.town.service.get("/livez")
+                    return
+                await asyncio.sleep(0.01)
+
+    async def replay(self, **order: Any) -> int:
+        """Replay what is dead, in a process of its own; returns its exit status."""
+        over = await self._give({"replay": True, **order})
+        async with asyncio.timeout(LIFE_S_MAX):
+            return await over
+
+    async def _give(self, order: Json) -> "asyncio.Task[int]":
         chosen = {**self.town.settings, "database_url": self.town.database_url, "port": self.town.port}
         self.order = {"settings": chosen, "log": str(self.folder / "service.log"), **order}
         assert self.nursery.stdin is not None
         self.nursery.stdin.write(json.dumps(self.order).encode() + b"\n")
         self.pid = await self._said()
         self.over = asyncio.create_task(self._said())
-        async with asyncio.timeout(LIFE_S_MAX):
-            while not self.over.done():
-                with suppress(httpx.TransportError):
-                    await self.town.service.get("/livez")
-                    return
-                await asyncio.sleep(0.01)
+        return self.over
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the service a signal; returns its exit status."""
-        assert self.over is not None
-        assert self.pid is not None
+        """Send the service a signal, unless it has ended; returns its exit status, 0 if there never was one."""
+        if self.over is None or self.pid is None:
+            return 0
         if not self.over.done():
             os.kill(self.pid, number)
         async with asyncio.timeout(LIFE_S_MAX):
@@ -128,8 +138,7 @@ async def city(folder: Path, **settings: Any) -> AsyncIterator[City]:
             try:
                 yield built
             finally:
-                if built.over is not None:
-                    await built.end(signal.SIGKILL)
+                await built.end(signal.SIGKILL)
     finally:
         assert nursery.stdin is not None
         nursery.stdin.close()

@@ -194,7 +194,9 @@ class Town:
 
     async def decide(self, customer: int, tier: object, **body: Any) -> list[str]:
         """Let the core decide a tier, which emits an event; returns the ids of what it emitted."""
-        return list((await self._control("POST", f"/sandbox/customers/{customer}/tier", {"tier": tier, **body}))["eventIds"])
+        return list(
+            (await self._control("POST", f"/sandbox/customers/{customer}/tier", {"tier": tier, **body}))["eventIds"]
+        )
 
     async def standings(self, of: Family) -> list[Json]:
         """List where every member of a family stands, former ones too."""
@@ -251,7 +253,7 @@ class Town:
                 await asyncio.sleep(0.01)
 
     async def quiet(self) -> None:
-        """Wait until nothing is on its way: no call, no delivery, no pending event, and nothing of it began meanwhile."""
+        """Wait until nothing is on its way: no call, no delivery, no pending event, and none began meanwhile."""
         waits: object = "nothing looked at yet"
         try:
             async with asyncio.timeout(QUIET_S_MAX):
@@ -268,7 +270,7 @@ class Town:
         except TimeoutError:
             raise AssertionError(f"not quiet after {QUIET_S_MAX:g} s: {waits}") from None
 
-    def tier_event(  # noqa: PLR0913 - what an event says
+    def tier_event(
         self,
         primary: int,
         tier: int,
@@ -329,7 +331,7 @@ def tier_list(names: Sequence[str]) -> list[Json]:
 async def town(
     folder: Path, *, started: bool = True, sandbox: Mapping[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Town]:
-    """Found a town: an empty sandbox with the programme 973 (Silver, Gold, Diamond), and a service on an empty store."""
+    """Found a town: a sandbox with nothing but the programme 973, and a service on an empty store."""
     port, at = free_port(), listening()
     here = f"http://127.0.0.1:{at.getsockname()[1]}"
     chosen = SandboxSettings(

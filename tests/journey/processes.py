@@ -19,11 +19,15 @@ END_S_MAX: Final = 30.0
 async def running(
     *arguments: str, environment: Mapping[str, str], url: str, log: Path
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `tiersync ARGUMENTS` until the block ends; ready when `url` answers. Ends by SIGTERM, or SIGKILL if it must."""
+    """Run `tiersync ARGUMENTS` until the block ends, by SIGTERM or if it must by SIGKILL; ready when `url` answers."""
     with log.open("ab") as written:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tiersync", *arguments, env={**os.environ, **environment}, stdout=written, stderr=written
-        )  # fmt: skip
+            sys.executable,
+            *("-m", "tiersync", *arguments),
+            env={**os.environ, **environment},
+            stdout=written,
+            stderr=written,
+        )
     try:
         await answers(url, process, log)
         yield process
@@ -35,13 +39,17 @@ async def answers(url: str, process: asyncio.subprocess.Process, log: Path) -> N
     """Wait until a process answers at `url`."""
     async with asyncio.timeout(START_S_MAX), httpx.AsyncClient(trust_env=False) as client:
         while True:
-            assert process.returncode is None, log.read_text()
+            assert process.returncode is None, _text(log)
             try:
                 await client.get(url)
             except httpx.TransportError:
                 await asyncio.sleep(0.02)
             else:
                 return
+
+
+def _text(log: Path) -> str:
+    return log.read_text()
 
 
 async def end(process: asyncio.subprocess.Process) -> int:

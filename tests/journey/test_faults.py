@@ -1,5 +1,6 @@
 """Whatever Capillary does meanwhile, every active secondary ends in its primary's tier, and nobody else is touched."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ AMBIGUOUS: dict[str, dict[str, Any]] = {
     },
     "all kinds, a third of the calls": {
         "all": {"server_error": {"share": 0.2, "seed": 1}, "reset": {"share": 0.2, "seed": 2}},
-        "adjust": {"locked": {"share": 0.3, "seed": 3}, "applied_then_timeout": {"share": 0.3, "seed": 4, "hold_ms": 5}},
+        "adjust": {
+            "locked": {"share": 0.3, "seed": 3},
+            "applied_then_timeout": {"share": 0.3, "seed": 4, "hold_ms": 5},
+        },
     },
 }
 CHANGES = {"upgrade": ("Silver", "Gold"), "downgrade": ("Diamond", "Gold"), "renewal": ("Gold", "Gold")}
@@ -99,7 +103,7 @@ async def test_a_fault_of_one_secondary_does_not_hold_up_the_others(here: Town) 
 
     [event_id] = await here.decide(people.primary, "Gold")
     for other in others:
-        await here.until(lambda other=other: here.settled(event_id, other))
+        await here.until(partial(here.settled, event_id, other))
 
     assert [("due", "server_error")] == [value for key, value in (await here.owed(event_id)).items() if key == unlucky]
     await here.switch(adjust={"server_error": None})

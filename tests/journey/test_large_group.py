@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.journey import processes
-from tests.journey.kit import FAST, LOGIN, ORG, PROGRAM, SECRET, TOKEN, Family, Town, free_port
+from tests.journey.kit import FAST, LOGIN, ORG, SECRET, TOKEN, Family, Town, free_port
 
 MEMBERS = int(os.environ.get("TIERSYNC_TEST_MEMBERS", "5000"))
 MEMORY_GROWTH_BYTES_MAX = 48 * 1024 * 1024
@@ -62,5 +62,4 @@ async def test_a_large_group_streams_through(tmp_path: Path) -> None:
         assert sorted(large.secondaries) == sorted(adjusted)
         assert 0 == sum(call["family"] == "tiers" for call in calls)
         assert {"Gold"} == await here.followers(large)
-    print(f"{MEMBERS} members: {(peak - idle) / 2**20:.1f} MiB over {idle / 2**20:.1f} MiB")
     assert peak - idle < MEMORY_GROWTH_BYTES_MAX

@@ -31,7 +31,9 @@ class Example:
 
 
 DOCUMENTED = [
-    Example("tier-upgraded", Family(406273266, (11, 12), (13,), 1427), ["SilverP2", "GoldP2", "Diamond"], 1, 2, "GoldP2"),
+    Example(
+        "tier-upgraded", Family(406273266, (11, 12), (13,), 1427), ["SilverP2", "GoldP2", "Diamond"], 1, 2, "GoldP2"
+    ),
     Example("tier-upgraded-enriched", Family(379499720, (21, 22), (23,), 1676), ["One", "Two"], 1, 2, "Two"),
     Example("tier-upgraded-minimal", Family(347266498, (31, 32), (33,)), ["Silver", "Gold", "Diamond"], 1, 2, "Gold"),
     Example("tier-renewed", Family(876, (41, 42), (43,), 1487), ["Base", "Cut 1", "Cut 2"], 2, 3, "Cut 2"),
@@ -42,7 +44,7 @@ DOCUMENTED = [
 
 @pytest.mark.parametrize("example", DOCUMENTED, ids=lambda example: example.file)
 async def test_a_documented_payload_adjusts_every_active_secondary(here: Town, example: Example) -> None:
-    """Posted as it stands in the documentation, it brings the active secondaries to the tier, and touches nobody else."""
+    """Posted as documented, it brings every active secondary to the tier, and touches nobody else."""
     programme = {"id": example.about.program, "tiers": example.tiers, "default": example.about.program == PROGRAM}
     await here.seed(example.about.seed(example.before, example.primary_tier), programmes=[programme])
 

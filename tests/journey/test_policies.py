@@ -9,7 +9,8 @@ from tests.journey.kit import PROGRAM, Family, town
 
 
 @pytest.mark.parametrize(
-    ("above", "tier", "ending"), [("match", "Gold", ("done", "applied")), ("leave", "Diamond", ("skipped", "above_primary"))]
+    ("above", "tier", "ending"),
+    [("match", "Gold", ("done", "applied")), ("leave", "Diamond", ("skipped", "above_primary"))],
 )
 async def test_a_secondary_above_its_primary(tmp_path: Path, above: str, tier: str, ending: tuple[str, str]) -> None:
     """`match` brings it down to the primary's tier, `leave` leaves it; the others follow either way."""
@@ -178,6 +179,21 @@ async def test_a_secondary_who_leads_a_group_of_its_own(tmp_path: Path, depth: i
         assert set(upper.secondaries) | {lower.primary} | (set(lower.secondaries) if depth else set()) == (
             await here.touched()
         )
+
+
+async def test_two_primaries_who_follow_each_other_come_to_rest(tmp_path: Path) -> None:
+    """Where each leads the other, and both change at once, the adjustments do not go on for ever."""
+    async with town(tmp_path, cascade_depth_max=3, several_groups="latest", on_join="off") as here:
+        one, other = here.newcomers(secondaries=0), here.newcomers(secondaries=0)
+        await here.seed(one.seed("Silver"), other.seed("Silver"))
+        await here.join(one, other.primary)
+        await here.join(other, one.primary)
+
+        await here.decide(one.primary, "Gold")
+        await here.decide(other.primary, "Diamond")
+        await here.quiet()
+
+        assert {one.primary, other.primary} == await here.touched()
 
 
 @pytest.mark.parametrize(("window", "calls"), [(300, 1), (0, 4)])

@@ -23,7 +23,10 @@ SECRETS = {SECRET, TOKEN, "eyJ", "second-webhook-secret", "sandbox-key", "sandbo
 def awkward(here: Town, number: int) -> list[Any]:
     """Make up deliveries that go wrong in ways that tempt a log to quote them."""
     event = here.tier_event(number, 2)
-    named = {**event, "data": {**event["data"], "customerIdentifiers": {"customerId": PERSON["mobile"] + "x", **PERSON}}}
+    named = {
+        **event,
+        "data": {**event["data"], "customerIdentifiers": {"customerId": PERSON["mobile"] + "x", **PERSON}},
+    }
     return [
         b"{" + json.dumps(PERSON).encode(),
         json.dumps(named).encode(),
@@ -34,7 +37,7 @@ def awkward(here: Town, number: int) -> list[Any]:
 
 
 async def test_logs_and_metrics_hold_no_personal_data_and_no_secret(tmp_path: Path) -> None:
-    """After every documented payload, bodies that cannot be read, refusals and bad credentials, no private word is there."""
+    """After every documented payload, unreadable bodies, refusals and bad credentials, no private word is there."""
     log = tmp_path / "serve.log"
     async with town(tmp_path, started=False) as here:
         people = here.newcomers()

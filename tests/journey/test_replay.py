@@ -146,7 +146,9 @@ async def test_the_store_can_be_looked_at_from_the_command_line(here: Town) -> N
     listed = await here.json("events", "list", "--customer", str(people.primary))
     shown = await here.json("events", "show", event_id)
 
-    assert [(event_id, "dead", "customer_barred")] == [(row["event_id"], row["status"], row["reason"]) for row in listed]
+    assert [(event_id, "dead", "customer_barred")] == [
+        (row["event_id"], row["status"], row["reason"]) for row in listed
+    ]
     assert {"dead": 1, "done": 2} == shown["adjustment_counts"]
     assert "body" not in shown
     assert SECRET not in str(shown)

@@ -131,6 +131,15 @@ class Capillary:
             # Reading twice does no harm; a change that may have happened is read back first, by the worker.
             return method == "GET" if result.in_doubt else result.reason in _SOON
 
+        # The first try is nearly always the only one: tenacity hears only of those that are to be repeated.
+        first = await once()
+        if not may_repeat(first):
+            return first
+        made = [first]
+
+        async def following() -> T | TryAgain | Refused | NotTried:
+            return made.pop() if made else await once()
+
         retrying = AsyncRetrying(
             sleep=self._sleep,
             stop=stop_after_attempt(self._limits.burst_tries_max),
@@ -138,7 +147,7 @@ class Capillary:
             retry=retry_if_result(may_repeat),
             retry_error_callback=_last_result,
         )
-        return await retrying(once)
+        return await retrying(following)
 
     async def _once(
         self, name: str, method: str, path: str, body: bytes | None, read: Callable[[Answer], T]
