@@ -138,7 +138,7 @@ def listen() -> Listen:
             running = asyncio.create_task(server.serve([port]))
             try:
                 async with asyncio.timeout(10):
-                    while not server.started:  # noqa: ASYNC110 - uvicorn tells by this flag alone
+                    while not server.started:
                         await asyncio.sleep(0.005)
                 yield f"http://127.0.0.1:{port.getsockname()[1]}"
             finally:

@@ -58,9 +58,8 @@ class Row:
         verdict = ""
         if self.is_met is not None:
             verdict = "met" if self.is_met(ours, ours / theirs if theirs else 0) else "**not met**"
-        cells = (
-            self.name, _spread(self.service, self.digits), _spread(self.recipe, self.digits), ratio, self.wanted, verdict
-        )  # fmt: skip
+        ours_shown, theirs_shown = _spread(self.service, self.digits), _spread(self.recipe, self.digits)
+        cells = (self.name, ours_shown, theirs_shown, ratio, self.wanted, verdict)
         return f"| {' | '.join(cells)} |"
 
 
@@ -187,8 +186,10 @@ def machine() -> str:
     return "\n".join(
         [
             f"- date: {datetime.now(UTC):%Y-%m-%d}",
-            f"- hardware: {cpu.partition(': ')[2]}, {os.cpu_count()} cores, {memory_kb / 1e6:.0f} GB, Linux "
-            f"{platform.release()}; load average before the run {os.getloadavg()[0]:.2f}",
+            (
+                f"- hardware: {cpu.partition(': ')[2]}, {os.cpu_count()} cores, {memory_kb / 1e6:.0f} GB, Linux "
+                f"{platform.release()}; load average before the run {os.getloadavg()[0]:.2f}"
+            ),
             f"- disk: {_sync_ms():.2f} ms for an fdatasync of 4 kB (median of 200)",
             f"- tiersync {version('tiersync')}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
             f"- {packages}",

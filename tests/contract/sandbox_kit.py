@@ -156,7 +156,7 @@ class Lab:
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something has become true; everything waited for here is seen only by asking."""
     async with asyncio.timeout(10):
-        while not await true():  # noqa: ASYNC110 - nothing tells
+        while not await true():
             await asyncio.sleep(0.002)
 
 

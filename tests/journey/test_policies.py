@@ -28,6 +28,20 @@ async def test_a_secondary_above_its_primary(tmp_path: Path, above: str, tier: s
         assert {high: ending, low: ("done", "applied")} == await here.owed(event_id)
 
 
+async def test_an_overtaken_downgrade_is_carried_out_even_where_those_above_are_left(tmp_path: Path) -> None:
+    """With `leave`, an upgrade that overtakes an unfinished downgrade inherits it: nobody stays where the primary was."""
+    async with town(tmp_path, secondary_above_primary="leave") as here:
+        people = here.newcomers()
+        await here.seed(people.seed("Diamond"))
+        await here.switch(groups={"server_error": {"first": 4}})
+
+        await here.deliver(here.tier_event(people.primary, 1, "tierDowngraded"))
+        await here.deliver(here.tier_event(people.primary, 2, "tierUpgraded"))
+        await here.quiet()
+
+        assert {"Gold"} == await here.followers(people)
+
+
 @pytest.mark.parametrize(("source", "tier"), [("event", "Gold"), ("live", "Diamond")])
 async def test_which_tier_is_meant(tmp_path: Path, source: str, tier: str) -> None:
     """`event` takes the tier that the event names, `live` the one that the primary holds when the work is done."""

@@ -5,6 +5,7 @@ token.
 """
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, Final
@@ -71,13 +72,15 @@ class Console:
 
     def routes(self) -> list[Route]:
         """Every route of this room."""
+        shown = Route("/api/events/{org}/{event_id:path}", self._guarded(self._event))
+        shown.path_regex = re.compile(shown.path_regex.pattern, re.DOTALL)  # an event id may hold a line break
         return [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics_text),
             Route("/openapi.json", self._openapi),
             Route("/api/events", self._guarded(self._events)),
-            Route("/api/events/{org}/{event_id:path}", self._guarded(self._event)),
+            shown,
         ]
 
     def _guarded(self, handler: Handler) -> Handler:
