@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 
 from tests.conftest import OPERATOR_TOKEN, WEBHOOK_SECRET
 
@@ -38,7 +39,7 @@ class Server:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; return the exit code."""
-        self.process.send_signal(number)
+        _family(self.process)[-1].send_signal(number)
         return self.process.wait(END_S_MAX)
 
 
@@ -83,15 +84,21 @@ def serving(folder: Path, before: Sequence[str] = (), **settings: str) -> Iterat
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < give_up_at, log.read_text()
                 time.sleep(0.05)
-            yield Server(process, client, log)
+            server = Server(process, client, log)
+            yield server
+            if process.poll() is None:
+                server.end()
     finally:
         if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(END_S_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(END_S_MAX)
+            for one in reversed(_family(process)):
+                one.kill()
+            process.wait(END_S_MAX)
+
+
+def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The process that was started and, where that one only watches, the server that it runs."""
+    first = psutil.Process(process.pid)
+    return [first, *first.children()]
 
 
 def _answers(client: httpx.Client) -> bool:

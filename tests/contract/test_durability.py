@@ -1,4 +1,4 @@
-"""What was answered survives: the disk has it before the sender hears of it, and no crash and no clock takes it away."""
+"""What was answered survives: the disk has it before the sender hears of it, and no crash or clock takes it away."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.contract.server_kit import END_S_MAX, free_port, serving, start
-from tests.contract.store_kit import ANN, BOB, LEASE_MS, NOW, Hand, owed, tier_change
+from tests.contract.store_kit import ANN, BOB, LEASE_MS, NOW, Hand, outcome, owed, tier_change
 from tiersync.engine import WorkQueue
 from tiersync.fanout import AdjustmentStatus
 from tiersync.store import Claim, Store, Want
@@ -79,11 +79,15 @@ def test_the_disk_has_it_before_the_sender_hears_of_it(tmp_path: Path, strace: s
 
     told = sorted(calls(trace), key=lambda call: call.ended)
     for number in range(1, 6):
-        came = next(call for call in told if call.name in {"read", "recvfrom", "recvmsg"} and f"mark-{number}-" in call.what)
+        came = next(
+            call for call in told if call.name in {"read", "recvfrom", "recvmsg"} and f"mark-{number}-" in call.what
+        )
         answered = next(
             call
             for call in told
-            if call.begun > came.ended and call.name in {"write", "writev", "sendto", "sendmsg"} and "HTTP/1.1 200" in call.what
+            if call.begun > came.ended
+            and call.name in {"write", "writev", "sendto", "sendmsg"}
+            and "HTTP/1.1 200" in call.what
         )
         between = [call for call in told if came.ended < call.begun and call.ended < answered.begun]
         logged = [call for call in between if call.name == "pwrite64" and "tiersync.db-wal>" in call.what]
@@ -133,7 +137,8 @@ def test_a_server_ends_in_order(tmp_path: Path) -> None:
         log = [json.loads(line)["event"] for line in server.log.read_text().splitlines()]
 
     assert 0 == code
-    assert ["service.stopping", "service.stopped"] == log[-2:]
+    assert "service.stopping" in log
+    assert "service.stopped" == log[-1]
     assert not (tmp_path / "tiersync.db-wal").exists()
 
 
@@ -214,4 +219,5 @@ async def _attempt_one(hand: Hand, claim: Claim, clock: Clock) -> None:
     for due in await hand.store.owed(claim, clock(), 1):
         first = due.attempts == 0
         status = AdjustmentStatus.DUE if first else AdjustmentStatus.DONE
-        await hand.store.settle(_outcome(claim, due, status, clock(), clock() + 1000 if first else None))
+        due_at = clock() + 1000 if first else None
+        await hand.store.settle(outcome(claim, due, status, clock(), due_at=due_at))

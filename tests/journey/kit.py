@@ -248,9 +248,12 @@ class Town:
 
     async def until(self, true: Callable[[], Awaitable[bool]]) -> None:
         """Wait until something is true."""
-        async with asyncio.timeout(QUIET_S_MAX):
-            while not await true():
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(QUIET_S_MAX):
+                while not await true():
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"not so after {QUIET_S_MAX:g} s: {true}") from None
 
     async def quiet(self) -> None:
         """Wait until nothing is on its way: no call, no delivery, no pending event, and none began meanwhile."""

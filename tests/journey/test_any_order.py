@@ -29,6 +29,14 @@ FAULTS = (
     {"adjust": {"latency": {"ms": 1, "jitter_ms": 5}}},
     {"groups": {"latency": {"ms": 1, "jitter_ms": 10}}},
 )
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"renewal": "plain"},
+    {"validity": "mirror"},
+    {"plan_batch_max": 1, "owed_batch_max": 1},
+    {"key_calls_concurrent_max": 1, "commit_batch_max": 1},
+    {"keys_concurrent_max": 1, "keys_waiting_max": 1},
+)
 
 
 @dataclass(frozen=True)
@@ -76,12 +84,12 @@ def event(here: Town, families: list[Family], change: Change) -> dict[str, Any]:
 
 
 async def arrive(
-    bunches: list[list[Change]], before: list[int], faults: list[dict[str, Any]]
+    bunches: list[list[Change]], before: list[int], faults: list[dict[str, Any]], chosen: dict[str, Any]
 ) -> tuple[list[set[str]], set[int], set[int]]:
     """Let it all happen; returns the tiers of each family's secondaries, who was touched, and who could have been."""
     families = [family(number, secondaries=2) for number in range(1, PRIMARIES + 1)]
     with tempfile.TemporaryDirectory() as folder:
-        async with town(Path(folder), retry_delays_s=[0.01], sweep_s=0.02) as here:
+        async with town(Path(folder), retry_delays_s=[0.01], sweep_s=0.02, **chosen) as here:
             await here.seed(*(people.seed(tier) for people, tier in zip(families, before, strict=True)))
             for fault in faults:
                 await here.switch(**fault)
@@ -104,15 +112,16 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
     bunches=deliveries(),
     before=st.lists(st.integers(1, len(TIERS)), min_size=PRIMARIES, max_size=PRIMARIES),
     faults=st.lists(st.sampled_from(FAULTS), max_size=3),
+    chosen=st.sampled_from(SETTINGS),
 )
 def test_any_interleaving_ends_in_the_newest_tier(
-    bunches: list[list[Change]], before: list[int], faults: list[dict[str, Any]]
+    bunches: list[list[Change]], before: list[int], faults: list[dict[str, Any]], chosen: dict[str, Any]
 ) -> None:
     """Duplicates, stale, reordered and fault-ridden: every active secondary ends in its primary's newest tier."""
-    note(f"{faults}, from tiers {before}: {bunches}")
+    note(f"{chosen}, {faults}, from tiers {before}: {bunches}")
     newest = {change.who: change for change in sorted(chain.from_iterable(bunches), key=lambda change: change.rank)}
 
-    ends, touched, followers = asyncio.run(arrive(bunches, before, faults))
+    ends, touched, followers = asyncio.run(arrive(bunches, before, faults, chosen))
 
     assert [{TIERS[newest[who].tier - 1]} for who in range(PRIMARIES)] == ends
     assert touched <= followers

@@ -29,7 +29,7 @@ async def test_a_secondary_above_its_primary(tmp_path: Path, above: str, tier: s
 
 
 async def test_an_overtaken_downgrade_is_carried_out_even_where_those_above_are_left(tmp_path: Path) -> None:
-    """With `leave`, an upgrade that overtakes an unfinished downgrade inherits it: nobody stays where the primary was."""
+    """With `leave`, an upgrade that overtakes an unfinished downgrade inherits it: nobody stays up there."""
     async with town(tmp_path, secondary_above_primary="leave") as here:
         people = here.newcomers()
         await here.seed(people.seed("Diamond"))
