@@ -1,0 +1,1 @@
+"""What each part promises to its neighbours, on real databases and real HTTP."""
