@@ -25,6 +25,12 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "groups": ("GET", f"/v2/userGroup2?id={GROUP}", {}),
     "tiers": ("GET", f"/v2/customers/{MOTHER}/tierDetails", {}),
     "customers": ("GET", f"/v2/customers/{MOTHER}", {}),
+    "transactions": (
+        "POST",
+        f"/v2/transactions?identifierName=id&identifierValue={MOTHER}",
+        {"billNumber": "b1", "billAmount": 1},
+    ),
+    "points": ("GET", f"/v1.1/customer/redemptions?id={MOTHER}", {}),
     "token": ("POST", "/v3/oauth/token/generate", {"key": "sandbox-key", "secret": "sandbox-secret"}),
     "webhooks": ("GET", "/v3/webHooks", {}),
 }
@@ -48,7 +54,7 @@ MODIFIERS = ("latency", "slow_body", "gzip")
 CHOICES = {
     "events": "test_sandbox_events.py and test_sandbox_delivery.py",
     "answers": "below",
-    "organisation": "test_sandbox_groups.py and test_sandbox_members.py",
+    "organisation": "test_sandbox_groups.py, _members.py, _transactions.py, _points.py, _clock.py and _companies.py",
 }
 
 
@@ -85,7 +91,8 @@ async def test_outcomes(family: str, outcome: str) -> None:
 
     assert answer.status_code == status
     if code is not None:
-        assert answer.json()["errors"][0]["code"] == code
+        body = answer.json()
+        assert (body["response"]["status"] if family == "points" else body["errors"][0])["code"] == code
     assert (log["fault"], log["status"], log["effect"]) == (f"{family}.{outcome}", status, False)
     assert after.status_code == 200
     assert tier in (None, "Silver")

@@ -7,6 +7,14 @@ watcher    what is new since the last look
 stage      the steps, one after the other
 outcome    the figures at the end, and whether all is well
 timeline   how it is shown
+
+Scenarios that users can copy are files (`scenarios/`); family, the main demo, is a stage of its own.
+
+repertoire which there are, and playing one or all of them
+script     reading a file, and what may stand in it
+asking     from a happening to the call it stands for, and what an answer says
+player     the happenings, one after the other
+rehearsal  a whole performance of a file
 """
 
 import json
@@ -33,11 +41,14 @@ _INTERRUPTED: Final = 130
 
 
 def run(name: str, *, as_json: bool) -> int:
-    """Play the scenario `name`; return the exit code: 0 well, 1 not, 2 no such scenario, 130 interrupted."""
+    """Play the scenario `name`, a file's path, or all; return 0 well, 1 not, 2 no such scenario, 130 interrupted."""
+    from tiersync.demo import repertoire
+
+    if name == repertoire.ALL:
+        return repertoire.run_all(tuple(SCENARIOS), partial(run, as_json=as_json), as_json=as_json)
     scenario = SCENARIOS.get(name)
     if scenario is None:
-        _complain(f"there is no scenario {name!r}. Known: {', '.join(SCENARIOS)}")
-        return 2
+        return repertoire.run(name, tuple(SCENARIOS), as_json=as_json)
     return play(scenario, as_json=as_json)
 
 

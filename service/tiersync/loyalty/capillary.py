@@ -5,7 +5,7 @@ group is a holder, a redemption is a spend. Seed 001 and section 4 of `contracts
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -29,7 +29,7 @@ from tiersync.loyalty.expressions import Profiles, parse
 from tiersync.loyalty.ladders import Fall, Ladder, Level, Metric, Purchases, Review, own, pooled
 from tiersync.loyalty.records import LadderId, RuleId
 from tiersync.loyalty.resolvers import Resolver, first, per
-from tiersync.loyalty.rules import Candidate, Context, Give, Rule, When, both, flat, to_group
+from tiersync.loyalty.rules import Candidate, Context, Credit, Give, Outcome, Rule, When, both, flat, to_group
 from tiersync.loyalty.rules import per as points_per
 from tiersync.loyalty.vocabulary import Profile, Type, Value, Vocabulary
 
@@ -88,9 +88,12 @@ def slabs(program: str) -> LadderId:
     return LadderId(f"slabs@{program}")
 
 
-def wallets(program: str, expiry: Expiry | None = None) -> tuple[Account, Account]:
-    """A programme's wallets: the soonest expiry is spent first, then the oldest (seed 002)."""
-    policy = Policy(expiry=expiry or Never())
+def wallets(program: str, expiry: Expiry | None = None, *, negative: bool = False) -> tuple[Account, Account]:
+    """A programme's wallets: the soonest expiry is spent first, then the oldest (seed 002).
+
+    With `negative` a return may leave the wallet below zero.
+    """
+    policy = Policy(expiry=expiry or Never(), negative=negative)
     names = (points(program), promotional(program))
     return (
         Account(names[0], policy=policy, programme=ProgrammeId(program)),
@@ -98,15 +101,24 @@ def wallets(program: str, expiry: Expiry | None = None) -> tuple[Account, Accoun
     )
 
 
-def workflow(program: str, name: str, branches: Sequence[Branch]) -> tuple[Rule, ...]:
-    """A workflow on TransactionAdd: the first branch whose condition holds, and no other."""
+def workflow(
+    program: str,
+    name: str,
+    branches: Sequence[Branch],
+    slab_names: Sequence[str] = (),
+    fleet_expiry: Expiry | None = None,
+) -> tuple[Rule, ...]:
+    """A workflow on TransactionAdd: the first branch whose condition holds, and no other.
+
+    `slab_names`, lowest first, give `slabNumber` its meaning. `fleet_expiry` is when a fleet's points expire.
+    """
     return tuple(
         Rule(
             id=RuleId(f"{program}/{name}/{number}"),
             programme=ProgrammeId(program),
             trigger=PURCHASE,
-            give=allocate(program, branch.action, branch.rate),
-            when=when(program, branch.condition),
+            give=allocate(program, branch.action, branch.rate, fleet_expiry),
+            when=when(program, branch.condition, slab_names),
             rank=number,
             kind=name,
         )
@@ -114,27 +126,42 @@ def workflow(program: str, name: str, branches: Sequence[Branch]) -> tuple[Rule,
     )
 
 
-def promotion(program: str, name: str, condition: str, bonus: Decimal | int) -> Rule:
+def promotion(program: str, name: str, condition: str, bonus: Decimal | int, slab_names: Sequence[str] = ()) -> Rule:
     """Promotional points for the individual, besides whatever the workflow gives, also on a group's transaction."""
     give = flat(promotional(program), bonus)
-    return Rule(RuleId(f"{program}/{name}"), ProgrammeId(program), PURCHASE, give, when(program, condition))
+    holds = when(program, condition, slab_names)
+    return Rule(RuleId(f"{program}/{name}"), ProgrammeId(program), PURCHASE, give, holds)
 
 
-def allocate(program: str, action: Allocation, rate: Decimal) -> Give:
+def allocate(program: str, action: Allocation, rate: Decimal, fleet_expiry: Expiry | None = None) -> Give:
     """Points per currency, to whom the action says."""
     one = points_per(measure(), rate, points(program))
+    group = to_group(one if fleet_expiry is None else _of_fleet(one, fleet_expiry))
     gives: Mapping[Allocation, Give] = {
         Allocation.INDIVIDUALS: one,
-        Allocation.GROUPS: to_group(one),
-        Allocation.BOTH: both(one, to_group(one)),
+        Allocation.GROUPS: group,
+        Allocation.BOTH: both(one, group),
     }
     return gives[action]
 
 
-def when(program: str, condition: str) -> When:
+def _of_fleet(give: Give, expiry: Expiry) -> Give:
+    """The same credits; on an event for a fleet they expire as a fleet's points do."""
+
+    def outcomes(context: Context) -> tuple[Outcome, ...]:
+        given = give(context)
+        if context.event.attrs.get("fleet") is not True:
+            return given
+        return tuple(replace(row, expiry=expiry) if isinstance(row, Credit) else row for row in given)
+
+    return outcomes
+
+
+def when(program: str, condition: str, slab_names: Sequence[str] = ()) -> When:
     """A condition of a rule; a bad expression is refused here, before any event."""
     expression = parse(condition, VOCABULARY)
-    return lambda context: expression.holds(profiles(context, program))
+    numbers = {name: number for number, name in enumerate(slab_names, start=1)}
+    return lambda context: expression.holds(profiles(context, program, numbers))
 
 
 def _workflow(candidate: Candidate) -> Hashable:
@@ -146,8 +173,10 @@ RESOLVER: Resolver = per(_workflow, first)
 """Branches of one workflow exclude one another; workflows, promotions and programmes do not."""
 
 
-def profiles(context: Context, program: str) -> Profiles:
+def profiles(context: Context, program: str, slab_numbers: Mapping[str, int] | None = None) -> Profiles:
     """The profiles of the condition language, as they stood before the event."""
+    slab = context.me.levels.get(slabs(program))
+    number = (slab_numbers or {}).get(slab or "", context.me.profile.get("slabNumber"))
     event, me, group = context.event, context.me, context.group
     found: dict[str, Mapping[str, Value]] = {
         "currentTxn": {
@@ -158,9 +187,9 @@ def profiles(context: Context, program: str) -> Profiles:
         },
         "currentCustomer": {
             "isGroupMember": group is not None,
-            "slabName": me.levels.get(slabs(program)),
+            "slabName": slab,
             "currentPoints": me.balances.get(points(program)),
-            "slabNumber": _decimal(me.profile.get("slabNumber")),
+            "slabNumber": _decimal(number),
             "registrationDate": _text(me.profile.get("registrationDate")),
             **_extended(me.profile),
         },
@@ -169,7 +198,7 @@ def profiles(context: Context, program: str) -> Profiles:
     if group is not None:
         party = context.parties[group]
         found["currentUserGroup"] = {
-            "memberCount": _decimal(party.profile.get("memberCount")),
+            "memberCount": _decimal(event.attrs.get("memberCount", party.profile.get("memberCount"))),
             "slabName": party.levels.get(slabs(program)),
             "currentPoints": party.balances.get(points(program)),
             **_extended(party.profile),

@@ -37,14 +37,27 @@ from tiersync.loyalty.events import (
 )
 from tiersync.loyalty.ladders import Anchor, Climb, Fall, Ladder, Level, Purchases, Review
 from tiersync.loyalty.programmes import Gate, OpenAuto, Programme
-from tiersync.loyalty.records import Kind, LadderId, RuleId, Share
+from tiersync.loyalty.records import Entry, Kind, LadderId, RuleId, Share
 from tiersync.loyalty.resolvers import Resolver, all_matched, best, best_per, chain, drop_if_spending, drop_worthless
 from tiersync.loyalty.resolvers import only as among
 from tiersync.loyalty.resolvers import programme as by_scheme
-from tiersync.loyalty.rules import Context, Credit, Limit, Outcome, Rule, When, always, flat, off, share
+from tiersync.loyalty.rules import (
+    Candidate,
+    Context,
+    Credit,
+    Give,
+    Limit,
+    Outcome,
+    Rule,
+    When,
+    always,
+    flat,
+    off,
+    share,
+)
 
 CASH, BUSINESS, COMMERCE = AccountName("cash"), AccountName("business"), AccountName("commerce")
-CASHBACK, INSTANT, PERFORMANCE = "cashback", "instant", "performance"
+CASHBACK, INSTANT, PERFORMANCE, REFERRAL = "cashback", "instant", "performance", "referral"
 
 POCKETS = (
     Account(CASH, MONEY, Policy(), default=False),
@@ -77,6 +90,27 @@ def resolution(mode: Mode, *, best_instant: bool = False, no_award_while_spendin
     return chain(*filters, choices[mode])
 
 
+def as_stamped(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Choose as the event's attribute `resolution` says (B8).
+
+    So settings may change, and a return is judged by those of the day. What goes to somebody else, for a referral, does
+    not compete; a spend from another pocket than `commerce` is no spending of rewards.
+    """
+    if not candidates:
+        return ()
+    event = candidates[0].event
+    stamp = event.attrs.get("resolution")
+    stamp = stamp if isinstance(stamp, dict) else {}
+    resolve = resolution(
+        Mode(stamp.get("mode", Mode.ALL)),
+        best_instant=bool(stamp.get("best_instant")),
+        no_award_while_spending=bool(stamp.get("no_award_while_spending"))
+        and set(event.names("accounts")) <= {COMMERCE},
+    )
+    others = [row for row in candidates if row.rule.kind == REFERRAL]
+    return all_matched([*resolve([row for row in candidates if row.rule.kind != REFERRAL]), *others])
+
+
 def scheme(name: str, gate: Gate | None = None, *, active: bool = False) -> Programme:
     """A reward scheme; a new one is inactive (B3)."""
     return Programme(ProgrammeId(name), gate or OpenAuto(), active)
@@ -101,14 +135,22 @@ def profile_completion(name: str, scheme_id: str, amount: str, *required: str) -
 
 def referral(name: str, scheme_id: str, amount: str) -> Rule:
     """To whoever referred the buyer, for the buyer's first purchase (CR-11)."""
+    give = to_referrer(Decimal(amount))
+    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, give, referred, Limit(1), kind=REFERRAL)
+
+
+def referred(context: Context) -> bool:
+    """Somebody referred the holder."""
+    return bool(context.me.profile.get("referrer"))
+
+
+def to_referrer(amount: Decimal, expiry: Expiry | None = None) -> Give:
+    """An amount for whoever referred the holder."""
 
     def give(context: Context) -> tuple[Outcome, ...]:
-        return (Credit(COMMERCE, Decimal(amount), to=HolderId(str(context.me.profile["referrer"]))),)
+        return (Credit(COMMERCE, amount, to=HolderId(str(context.me.profile["referrer"])), expiry=expiry),)
 
-    def referred(context: Context) -> bool:
-        return bool(context.me.profile.get("referrer"))
-
-    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, give, referred, Limit(1), kind=PERFORMANCE)
+    return give
 
 
 def new_business(name: str) -> tuple[Programme, tuple[Rule, ...]]:
@@ -173,13 +215,12 @@ def reward_tiers(
 
 def activate(what: str, name: str, at: datetime) -> Event:
     """Activate a scheme (`programme`) or an offer (`rule`)."""
-    return Event(
-        EventId(f"activate:{what}:{name}:{at.isoformat()}"),
-        SWITCH,
-        NOBODY,
-        at,
-        attrs={"what": what, "name": name, "on": True},
-    )
+    return switched(EventId(f"activate:{what}:{name}:{at.isoformat()}"), what, name, at, on=True)
+
+
+def switched(event_id: EventId, what: str, name: str, at: datetime, *, on: bool) -> Event:
+    """Activate or deactivate a scheme (`programme`) or an offer (`rule`)."""
+    return Event(event_id, SWITCH, NOBODY, at, attrs={"what": what, "name": name, "on": on})
 
 
 def preview_purchase(engine: Engine, event: Event) -> dict[str, Any]:
@@ -188,7 +229,7 @@ def preview_purchase(engine: Engine, event: Event) -> dict[str, Any]:
     occasion = Occasion(EventId(f"{event.id}/look"), event.at, event.lines, event.attrs)
     most = min(engine.spendable(event.holder, occasion), event.amount)
     return {
-        "total_award": sum((row.amount for row in receipt.entries if row.kind is Kind.EARN), Decimal(0)),
+        "total_award": sum((row.amount for row in receipt.entries if _earned_by(row, event.holder)), Decimal(0)),
         "total_instant_spend": receipt.discount,
         "total_automatic_spend": event.spend,
         "additional_amount_that_could_be_spent": most - event.spend,
@@ -196,6 +237,10 @@ def preview_purchase(engine: Engine, event: Event) -> dict[str, Any]:
         "reduction_method": "BACK_END_REDUCTION" if event.option("reduction") == "back" else "FRONT_END_REDUCTION",
         "amount_due": receipt.due,
     }
+
+
+def _earned_by(entry: Entry, holder: HolderId) -> bool:
+    return entry.kind is Kind.EARN and entry.holder == holder
 
 
 def cancel(engine: Engine, purchase: EventId, at: datetime) -> None:

@@ -98,6 +98,20 @@ class Engine:
             engine.submit(load(plain))
         return engine
 
+    # -- the set-up
+
+    def extend(self, setup: Setup) -> None:
+        """Go on under a larger set-up; what holders have stays. Whoever is known joins new programmes by an event.
+
+        Accounts, programmes and ladders that were there must still be there: records name them.
+        """
+        for what in ("accounts", "programmes", "ladders"):
+            gone = {row.name if what == "accounts" else row.id for row in getattr(self.setup, what)}
+            gone -= {row.name if what == "accounts" else row.id for row in getattr(setup, what)}
+            if gone:
+                raise LoyaltyError(f"the larger set-up lacks {', '.join(sorted(gone))} of the {what} there were")
+        self._state.extend(setup)
+
     # -- reading
 
     @property
@@ -109,6 +123,10 @@ class Engine:
     def records(self) -> tuple[Record, ...]:
         """The whole ledger, in order."""
         return tuple(self._state.journal.records)
+
+    def has(self, event_id: EventId) -> bool:
+        """Whether an event was worked off."""
+        return event_id in self._state.processed
 
     def event(self, event_id: EventId) -> Event:
         """An event that was worked off, as far as it was not returned."""
@@ -251,9 +269,9 @@ class Engine:
                 state.standings.touch(record.holder, Balance(record.account))
         state.standings.climb(event, returned=event.type == on.REVERSE)
         for record in state.journal.records[mark:]:
-            further = _further(record, quiet=event.attrs.get("quiet") is True)
-            if further is not None and state.setup.triggered(further.type):
-                self._work(further, depth + 1)
+            kind = _leads_to(record, quiet=event.attrs.get("quiet") is True)
+            if kind and state.setup.triggered(kind):
+                self._work(_further(record, kind), depth + 1)
 
     def _run(self, as_of: datetime, depth: int) -> bool:
         state, happened = self._state, False
@@ -275,18 +293,23 @@ _ENTRY_EVENTS = {Kind.EARN: on.POINTS_EARNED, Kind.SPEND: on.POINTS_SPENT, Kind.
 _MOVE_EVENTS = {Move.UP: on.LEVEL_UP, Move.DOWN: on.LEVEL_DOWN, Move.RENEW: on.LEVEL_RENEWED}
 
 
-def _further(record: Record, *, quiet: bool) -> Event | None:
-    """The event a record leads to, for rules that react to it; `quiet` silences points, never levels."""
-    name = EventId(f"{record.cause}/{record.seq}")
-    if isinstance(record, Entry) and record.kind in _ENTRY_EVENTS and not quiet:
-        attrs: dict[str, Json] = {"account": record.account, "points": str(abs(record.amount))}
-        return Event(name, _ENTRY_EVENTS[record.kind], record.holder, record.at, attrs=attrs)
-    if isinstance(record, LevelMove) and record.move in _MOVE_EVENTS:
+def _leads_to(record: Record, *, quiet: bool) -> str:
+    """The type of event a record leads to, empty for none; `quiet` silences points, never levels."""
+    if isinstance(record, Entry) and not quiet:
+        return _ENTRY_EVENTS.get(record.kind, "")
+    return _MOVE_EVENTS.get(record.move, "") if isinstance(record, LevelMove) else ""
+
+
+def _further(record: Record, kind: str) -> Event:
+    """The event of that type a record leads to, for rules that react to it."""
+    attrs: dict[str, Json] = {}
+    if isinstance(record, Entry):
+        attrs = {"account": record.account, "points": str(abs(record.amount))}
+    elif isinstance(record, LevelMove):
         attrs = {
             "ladder": record.ladder,
             "before": record.before,
             "after": record.after,
             "crossed": list(record.crossed),
         }
-        return Event(name, _MOVE_EVENTS[record.move], record.holder, record.at, attrs=attrs)
-    return None
+    return Event(EventId(f"{record.cause}/{record.seq}"), kind, record.holder, record.at, attrs=attrs)

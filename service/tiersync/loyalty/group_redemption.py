@@ -29,15 +29,19 @@ class Redeem(StrEnum):
     SINGLE = "Redeem Points"
 
 
+BY_PAYLOAD = (
+    ("currentEvent.isGroupProgramRedemption==true", Redeem.GROUP),
+    ("currentEvent.isGroupProgramRedemption==false", Redeem.SINGLE),
+)
+"""The workflow on PointsRedemption as the seed configures it."""
+
+
 @dataclass(frozen=True, slots=True)
 class MultiProgramme:
     """An organisation's programmes, the default one first: it doubles as the group programme."""
 
     programs: tuple[str, ...]
-    redemption: tuple[tuple[str, Redeem], ...] = (
-        ("currentEvent.isGroupProgramRedemption==true", Redeem.GROUP),
-        ("currentEvent.isGroupProgramRedemption==false", Redeem.SINGLE),
-    )
+    redemption: tuple[tuple[str, Redeem], ...] = BY_PAYLOAD
 
     def __post_init__(self) -> None:
         for condition, _ in self.redemption:

@@ -47,6 +47,11 @@ class Ledger:
         self._lots = Lots(accounts, journal)
         self._sums: dict[AccountKey, Sums] = {}
 
+    def extend(self, accounts: Mapping[AccountName, Account]) -> None:
+        """Go on with more accounts."""
+        self._accounts = accounts
+        self._lots.extend(accounts)
+
     # -- reading
 
     def account(self, name: AccountName) -> Account:

@@ -43,6 +43,10 @@ class Lots:
         self._moved: dict[LotId, tuple[LotId, ...]] = {}
         self._queues: dict[AccountKey, Queues] = {}
 
+    def extend(self, accounts: Mapping[AccountName, Account]) -> None:
+        """Go on with more accounts."""
+        self._accounts = accounts
+
     def __getitem__(self, lot: LotId) -> Lot:
         return self._all[lot]
 

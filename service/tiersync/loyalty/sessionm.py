@@ -11,11 +11,30 @@ from typing import Any
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import Account, AccountName, Order, Policy
+from tiersync.loyalty.actions import ACTIONS
 from tiersync.loyalty.engine import Engine
-from tiersync.loyalty.events import DEPOSIT, PURCHASE, ZERO, Event, EventId, HolderId, Json, Line
+from tiersync.loyalty.events import (
+    DEPOSIT,
+    LEVEL_DOWN,
+    LEVEL_RENEWED,
+    LEVEL_UP,
+    POINTS_EARNED,
+    POINTS_EXPIRED,
+    POINTS_SPENT,
+    PROFILE,
+    PURCHASE,
+    RUN,
+    ZERO,
+    Event,
+    EventId,
+    HolderId,
+    Json,
+    Line,
+)
 from tiersync.loyalty.ladders import Anchor, Earned, Fall, Ladder, Level, Review
 from tiersync.loyalty.records import Entry, Kind, LadderId, Share
 from tiersync.loyalty.rules import Credit, Give
+from tiersync.loyalty.setup import AS_TOLD
 from tiersync.loyalty.state import Receipt
 
 PERMISSIVE = Policy(Order.OLDEST, negative=True)
@@ -23,6 +42,19 @@ PERMISSIVE = Policy(Order.OLDEST, negative=True)
 
 YEARLY_FROM_JOINING = Review(12, Anchor.JOIN)
 """Maintenance on the anniversaries of joining (A11)."""
+
+SYSTEM_EVENTS = {
+    "COMPLETE_TRANSACTION": PURCHASE,
+    "EARN_POINTS": POINTS_EARNED,
+    "SPEND_POINTS": POINTS_SPENT,
+    "EXPIRE_POINTS": POINTS_EXPIRED,
+    "TIER_PROMOTED": LEVEL_UP,
+    "TIER_DEMOTED": LEVEL_DOWN,
+}
+"""What SessionM calls the events a rule may react to and nobody can send (A2)."""
+
+RESERVED = frozenset({*SYSTEM_EVENTS, *SYSTEM_EVENTS.values(), *ACTIONS, DEPOSIT, PROFILE, RUN, LEVEL_RENEWED})
+"""Names a custom event cannot have, because they mean something already."""
 
 
 def point_account(name: str, policy: Policy = PERMISSIVE, *, sources: Sequence[str] = ()) -> Account:
@@ -50,35 +82,53 @@ def tier_system(
 
 
 def custom_events(user_id: str, body: Mapping[str, Any], now: datetime) -> list[Event]:
-    """The events of a custom event body; one without a `date` happens when it is processed (A2)."""
+    """The events of a custom event body; one without a `date` happens when it is processed (A2).
+
+    The context stays under `context`, so that no key of it can mean something to the core.
+    """
     return [_custom_event(HolderId(user_id), name, detail, now) for name, detail in body["events"].items()]
 
 
 def _custom_event(user: HolderId, name: str, detail: Mapping[str, Any], now: datetime) -> Event:
+    if name in RESERVED:
+        raise LoyaltyError(f"event name {name!r} is reserved for the system")
     context = detail.get("context") or {}
     if any(isinstance(value, dict | list) for value in context.values()):
         raise LoyaltyError(f"event {detail['transaction_id']!r}: context must be flat")
-    attrs: dict[str, Json] = {**context, "qty": int(detail.get("qty", 1)), "processed_at": now.isoformat()}
+    attrs: dict[str, Json] = {
+        "context": {key: str(value) if isinstance(value, float) else value for key, value in context.items()},
+        "qty": int(detail.get("qty", 1)),
+        "processed_at": now.isoformat(),
+    }
     at = datetime.fromisoformat(detail["date"]) if detail.get("date") else now
-    return Event(_transaction(user, detail["transaction_id"]), name, user, at, attrs=attrs)
+    return Event(EventId(f"{user}/event/{detail['transaction_id']}"), name, user, at, attrs=attrs)
 
 
 def transaction(user_id: str, transaction_id: str, at: datetime, lines: Sequence[Line]) -> Event:
     """A purchase."""
     user = HolderId(user_id)
-    return Event(_transaction(user, transaction_id), PURCHASE, user, at, lines=tuple(lines))
+    return Event(transaction_event(user, transaction_id), PURCHASE, user, at, lines=tuple(lines))
+
+
+def transaction_event(user_id: str, transaction_id: str) -> EventId:
+    """The id of the event that is a purchase."""
+    return EventId(f"{user_id}/transaction/{transaction_id}")
 
 
 def resend(engine: Engine, user_id: str, transaction_id: str, at: datetime, lines: Sequence[Line]) -> Receipt:
-    """A return: the original transaction again, without what came back (A15)."""
-    name = _transaction(HolderId(user_id), transaction_id)
+    """A return: the original transaction again, without what came back; more than is left of it is refused (A15)."""
+    original = engine.event(transaction_event(user_id, transaction_id))
     kept = {line.id: line for line in lines}
+    left = {line.id: line for line in original.lines}
+    for line in lines:
+        if line.id not in left or line.amount > left[line.id].amount or line.quantity > left[line.id].quantity:
+            raise LoyaltyError(f"transaction {transaction_id!r}: that much of item {line.id!r} is not left of it")
     back = []
-    for line in engine.event(name).lines:
-        left = kept.get(line.id, Line(line.id, ZERO, 0))
-        if left.amount < line.amount or left.quantity < line.quantity:
-            back.append(Line(line.id, line.amount - left.amount, line.quantity - left.quantity))
-    return engine.reverse(name, at, back) if back else engine.preview(engine.event(name))
+    for line in original.lines:
+        rest = kept.get(line.id, Line(line.id, ZERO, 0))
+        if rest.amount < line.amount or rest.quantity < line.quantity:
+            back.append(Line(line.id, line.amount - rest.amount, line.quantity - rest.quantity))
+    return engine.reverse(original.id, at, back) if back else engine.preview(original)
 
 
 def deposit(body: Mapping[str, Any], now: datetime, request: str) -> Event:
@@ -92,7 +142,7 @@ def deposit(body: Mapping[str, Any], now: datetime, request: str) -> Event:
         at=now,
         lines=tuple(
             Line(str(number), Decimal(row["amount"]), item=row["point_account_id"], tags=(row["point_source_id"],))
-            for number, row in enumerate(details)
+            for number, row in sorted(enumerate(details), key=lambda pair: pair[1].get("rank") or 0)
         ),
         attrs={
             "partial": bool(body.get("allow_partial_success")),
@@ -103,7 +153,9 @@ def deposit(body: Mapping[str, Any], now: datetime, request: str) -> Event:
 
 def deposit_answer(engine: Engine, receipt: Receipt) -> dict[str, Any]:
     """The answer to a deposit: what was posted, and which lines were not, with the reason."""
-    posted = [{"point_account_id": row.account, "amount": str(row.amount)} for row in receipt.entries if _earned(row)]
+    posted = [
+        {"point_account_id": row.account, "amount": str(row.amount)} for row in receipt.entries if row.rule == AS_TOLD
+    ]
     failures = [{"line": line, "reason": reason} for line, reason in engine.setup.complaints(receipt.event).items()]
     return {"payload": {"user_id": receipt.event.holder, "details": posted, "failures": failures}}
 
@@ -154,7 +206,3 @@ def point_account_balances(engine: Engine, user_id: str, at: datetime) -> dict[s
 
 def _earned(entry: Entry) -> bool:
     return entry.kind is Kind.EARN
-
-
-def _transaction(user: HolderId, transaction_id: str) -> EventId:
-    return EventId(f"{user}/{transaction_id}")

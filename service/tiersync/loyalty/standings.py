@@ -62,6 +62,10 @@ class Standings:
         self._facts: dict[tuple[LadderId, HolderId, Metric], list[Fact]] = {}
         self._touched: dict[StandingKey, None] = {}
 
+    def extend(self, ladders: Iterable[Ladder]) -> None:
+        """Go on with more ladders."""
+        self._ladders = {ladder.id: ladder for ladder in ladders}
+
     # -- reading
 
     def get(self, ladder: LadderId, holder: HolderId) -> Standing:

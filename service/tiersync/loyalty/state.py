@@ -130,6 +130,12 @@ class State:
     def _measure(self, holder: HolderId, metric: Balance, at: datetime) -> Decimal:
         return self.ledger.balance(holder, metric.account, at)
 
+    def extend(self, setup: Setup) -> None:
+        """Go on under a larger set-up."""
+        self.setup = setup
+        self.ledger.extend(setup.accounts_by_name)
+        self.standings.extend(setup.ladders)
+
     def know(self, holder: HolderId) -> None:
         """Refuse a holder nobody registered."""
         if holder not in self.profiles:

@@ -8,6 +8,7 @@ from tiersync.errors import LoyaltyError
 
 Refusals = Literal["400", "200", "empty", "html"]
 
+OK = 200
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -28,6 +29,18 @@ def error_v2(code: int, message: str, status: int) -> Answer:
     """Build the error body seen on v2."""
     body = {"warnings": [], "errors": [{"status": False, "code": code, "message": message}]}
     return Answer(body, status, code=code)
+
+
+def answer_v1(content: Mapping[str, object], code: int = 200, message: str = "Success", status: int = 200) -> Answer:
+    """Build a v1.1 answer; its booleans are strings, and a refusal comes with HTTP 200."""
+    success = "true" if code == OK else "false"
+    head = {"success": success, "code": code, "message": message}
+    return Answer({"response": {"status": head, **content}}, status, code=None if code == OK else code)
+
+
+def item_status(code: int, message: str, *, success: bool) -> dict[str, object]:
+    """Build the status of one item of a v1.1 answer."""
+    return {"success": "true" if success else "false", "code": code, "message": message}
 
 
 def data_v3(data: object) -> Answer:

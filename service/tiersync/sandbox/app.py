@@ -5,7 +5,7 @@ serve(SandboxSettings())    the same on a port, until interrupted
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -20,22 +20,34 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tiersync import __version__
+from tiersync.errors import LoyaltyError
 from tiersync.sandbox import (
     routes_adjust,
+    routes_clock,
+    routes_companies,
     routes_control,
     routes_customers,
     routes_groups,
     routes_members,
+    routes_points,
+    routes_tier_log,
     routes_token,
+    routes_transactions,
+    routes_transfers,
     routes_webhooks,
     routes_world,
 )
 from tiersync.sandbox.answers import error_own, error_v2, error_v3
+from tiersync.sandbox.crm import routes as crm
+from tiersync.sandbox.crm.platform import Platform
 from tiersync.sandbox.desk import Desk, Seams
-from tiersync.sandbox.front import Front
+from tiersync.sandbox.front import Front, again
 from tiersync.sandbox.pages import front_page, openapi
 from tiersync.sandbox.seeds import example
+from tiersync.sandbox.sessionm import routes as sessionm
+from tiersync.sandbox.sessionm.club import Club
 from tiersync.sandbox.settings import SandboxSettings
+from tiersync.sandbox.state import Kept
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.wire import TRANSPORT
 
@@ -45,9 +57,15 @@ VERBS: tuple[Verb, ...] = (
     *routes_customers.VERBS,
     *routes_groups.VERBS,
     *routes_members.VERBS,
+    *routes_tier_log.VERBS,
+    *routes_companies.VERBS,
+    *routes_transactions.VERBS,
+    *routes_points.VERBS,
+    *routes_transfers.VERBS,
     *routes_token.VERBS,
     *routes_webhooks.VERBS,
     *routes_control.VERBS,
+    *routes_clock.VERBS,
     *routes_world.VERBS,
 )
 SHUTDOWN_S = 2
@@ -65,12 +83,16 @@ class Sandbox(Starlette):
 def build(settings: SandboxSettings, seams: Seams | None = None) -> Starlette:
     """Build the application. `seams` replaces clock, sleep, ids or HTTP client; its desk is `app.state.desk`."""
     desk = Desk(settings, seams or real_seams(), example)
+    club, platform = Club(), Platform()
+    desk.companions = (club, platform)
+    verbs_here = (*VERBS, *sessionm.verbs(club), *crm.verbs(platform))
     paths: dict[str, dict[str, Verb]] = {}
-    for verb in VERBS:
+    for verb in verbs_here:
         paths.setdefault(verb.path, {})[verb.method] = verb
+    desk.replay(lambda call: again(desk, _verb(paths, call), call))
     busy: set[int] = set()
-    document = openapi(VERBS, __version__)
-    page = front_page(VERBS, settings)
+    document = openapi(verbs_here, __version__)
+    page = front_page(verbs_here, settings)
 
     async def home(_: Request) -> Response:
         return PlainTextResponse(page)
@@ -80,6 +102,7 @@ def build(settings: SandboxSettings, seams: Seams | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        desk.open()
         try:
             yield
         finally:
@@ -97,6 +120,13 @@ def build(settings: SandboxSettings, seams: Seams | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.desk = desk
     return app
+
+
+def _verb(paths: Mapping[str, Mapping[str, Verb]], call: Kept) -> Verb:
+    verb = paths.get(call.route, {}).get(call.method)
+    if verb is None:
+        raise LoyaltyError(f"the state file has a call of {call.method} {call.route}, which is not served here")
+    return verb
 
 
 def serve(settings: SandboxSettings) -> None:

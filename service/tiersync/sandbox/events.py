@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tiersync.loyalty.groups import Change, CustomerId, Group, People, Role
+from tiersync.sandbox.amounts import plain
 from tiersync.sandbox.switches import EventSwitches
-from tiersync.sandbox.tiers import Activity, Programme, TierChanged
+from tiersync.sandbox.tiers import Activity, PointsContributed, Programme, TierChanged
 
 TIER_NAMES = {"upgraded": "tierUpgraded", "downgraded": "tierDowngraded", "renewed": "tierRenewed"}
 GROUP_NAMES = {
@@ -15,8 +16,11 @@ GROUP_NAMES = {
     "member_added": "groupMemberAdded",
     "member_removed": "groupMemberRemoved",
 }
-EVENT_NAMES = (*TIER_NAMES.values(), *GROUP_NAMES.values())
+CONTRIBUTED = "pointsContributionToGroup"
+EVENT_NAMES = (*TIER_NAMES.values(), *GROUP_NAMES.values(), CONTRIBUTED)
 NUMBER_FIELDS = {"upgraded": "upgradedTierNumber", "downgraded": "downgradedTierNumber", "renewed": "currentTierNumber"}
+
+Fact = TierChanged | Change | PointsContributed
 
 TILL = {"code": "till.sandbox", "name": "Sandbox till"}
 STORE = {"code": "store.sandbox", "name": "Sandbox store", "externalId": "", "externalId1": "", "externalId2": ""}
@@ -44,49 +48,56 @@ def epoch_ms(at: datetime) -> int:
     return int(at.timestamp()) * 1000 + at.microsecond // 1000
 
 
-def name_of(fact: TierChanged | Change) -> str | None:
+def name_of(fact: Fact) -> str | None:
     """Return the event name of a fact; None for what no event is documented for (a group's deletion)."""
     match fact:
+        case PointsContributed():
+            return CONTRIBUTED
         case TierChanged():
             return TIER_NAMES[fact.direction]
         case Change():
             return GROUP_NAMES.get(fact.kind)
 
 
-def customer_of(fact: TierChanged | Change) -> CustomerId | None:
+def customer_of(fact: Fact) -> CustomerId | None:
     """Return whom a fact is about: the customer, or the member who came or went."""
     match fact:
-        case TierChanged():
+        case TierChanged() | PointsContributed():
             return fact.customer
         case Change():
             return None if fact.member is None else fact.member.customer
 
 
-def is_echo(fact: TierChanged | Change) -> bool:
+def is_echo(fact: Fact) -> bool:
     """Say whether a fact comes from a manual adjustment."""
     return isinstance(fact, TierChanged) and fact.activity is Activity.MANUAL
 
 
-def ref_id(fact: TierChanged | Change, org_id: int) -> str:
+def ref_id(fact: Fact, org_id: int) -> str:
     """Build `refId`: organisation and subject; for debugging only, not unique."""
-    return f"{org_id}_{fact.customer if isinstance(fact, TierChanged) else fact.group.id}"
+    return f"{org_id}_{fact.group.id if isinstance(fact, Change) else fact.customer}"
 
 
 def body(
-    fact: TierChanged | Change, stamp: Stamp, look: EventSwitches, people: People, leads: Group | None
+    fact: Fact, stamp: Stamp, look: EventSwitches, people: People, group: Group | None
 ) -> dict[str, object] | list[object]:
-    """Build the body of the event for a fact. `leads` is the group whose primary the customer is."""
+    """Build the body of the event for a fact.
+
+    `group` is the one whose primary the customer is; for a contribution the one that got the points.
+    """
     match fact:
         case TierChanged() if look.form == "minimal":
-            plain: dict[str, object] = _minimal(fact)
+            whole: dict[str, object] = _minimal(fact)
         case TierChanged():
-            plain = _envelope(TIER_NAMES[fact.direction], fact, stamp, _tier_data(fact, look, people, leads))
+            whole = _envelope(TIER_NAMES[fact.direction], fact, stamp, _tier_data(fact, look, people, group))
+        case PointsContributed():
+            whole = _envelope(CONTRIBUTED, fact, stamp, _contribution_data(fact, look, people, group))
         case Change():
-            plain = _envelope(GROUP_NAMES[fact.kind], fact, stamp, _group_data(fact, stamp, people))
-    return _dressed(plain, look)
+            whole = _envelope(GROUP_NAMES[fact.kind], fact, stamp, _group_data(fact, stamp, people))
+    return _dressed(whole, look)
 
 
-def _envelope(name: str, fact: TierChanged | Change, stamp: Stamp, data: dict[str, object]) -> dict[str, object]:
+def _envelope(name: str, fact: Fact, stamp: Stamp, data: dict[str, object]) -> dict[str, object]:
     return {
         "eventName": name,
         "eventId": stamp.event_id,
@@ -94,30 +105,30 @@ def _envelope(name: str, fact: TierChanged | Change, stamp: Stamp, data: dict[st
         "orgId": stamp.org_id,
         "refId": ref_id(fact, stamp.org_id),
         "apiRequestId": stamp.request_id,
-        "loyaltyEventId": f"{stamp.log_id:x}" if isinstance(fact, TierChanged) else None,
+        "loyaltyEventId": f"{stamp.log_id:x}" if not isinstance(fact, Change) else None,
         "createdAt": stamp.created_ms,
         "traceAttributes": {},
         "data": data,
     }
 
 
-def _dressed(plain: dict[str, object], look: EventSwitches) -> dict[str, object] | list[object]:
+def _dressed(event: dict[str, object], look: EventSwitches) -> dict[str, object] | list[object]:
     """Apply what is the same for every event: the form, missing ids, floats, the wrapper."""
     if look.form == "enriched":
-        plain = {**plain, "loyaltyEventId": None}
+        event = {**event, "loyaltyEventId": None}
         for field in ("eventLogId", "traceAttributes"):
-            plain.pop(field, None)
-    for field, shown in (("eventId", look.event_id), ("orgId", look.org_id), ("eventLogId", look.event_log_id)):
-        if shown == "absent":
-            plain.pop(field, None)
-    whole = floats(plain) if look.numbers == "float" or look.form == "enriched" else plain
+            event.pop(field, None)
+    for field, look_of in (("eventId", look.event_id), ("orgId", look.org_id), ("eventLogId", look.event_log_id)):
+        if look_of == "absent":
+            event.pop(field, None)
+    shown = floats(event) if look.numbers == "float" or look.form == "enriched" else event
     match look.wrapper:
         case "none":
-            return whole if isinstance(whole, dict) else {}
+            return shown if isinstance(shown, dict) else {}
         case "body":
-            return {"body": whole}
+            return {"body": shown}
         case "array":
-            return [whole]
+            return [shown]
 
 
 def floats(value: object) -> object:
@@ -186,7 +197,7 @@ def _program_details(programme: Programme, tiers: str, enriched: bool) -> dict[s
         "id": programme.id,
         "name": programme.name,
         "isDefault": None if enriched else programme.default,
-        "pointsToCurrencyRatio": 1,
+        "pointsToCurrencyRatio": plain(programme.ratio),
     }
     if tiers != "absent":
         details["tiers"] = None if tiers == "null" else _tiers(programme)
@@ -221,6 +232,29 @@ def _identifiers(people: People, customer: CustomerId) -> dict[str, object]:
 
 
 # Groups.
+
+
+def _contribution_data(
+    fact: PointsContributed, look: EventSwitches, people: People, group: Group | None
+) -> dict[str, object]:
+    enriched = look.form == "enriched"
+    primary = None if group is None else group.primary
+    data: dict[str, object] = {
+        "groupId": fact.group,
+        "groupName": "" if group is None else group.name,
+        "primaryMember": None if primary is None else _member(people, primary, Role.PRIMARY),
+        "contributingMember": _member(people, fact.customer, _role(fact.customer, primary)),
+        "triggeringActivity": _activity(Activity.TRANSACTION, fact.customer, enriched),
+        "loyaltyProgramId": fact.programme.id,
+        "pointsContributedToGroup": plain(fact.points),
+    }
+    if look.program_details == "present":
+        data["loyaltyProgramDetails"] = _program_details(fact.programme, "null" if enriched else look.tiers, enriched)
+    return data
+
+
+def _role(customer: CustomerId, primary: CustomerId | None) -> Role:
+    return Role.PRIMARY if customer == primary else Role.SECONDARY
 
 
 def _group_data(change: Change, stamp: Stamp, people: People) -> dict[str, object]:

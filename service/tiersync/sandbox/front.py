@@ -5,14 +5,17 @@
 All branches are here; the handlers behind it know nothing of faults, locks and connections.
 """
 
+from contextlib import suppress
+
 from starlette.types import Receive, Scope, Send
 
 from tiersync.errors import LoyaltyError
-from tiersync.sandbox.answers import Answer, error_own, error_v2, error_v3, html_error, refusal_v2
+from tiersync.sandbox.answers import Answer, answer_v1, error_own, error_v2, error_v3, html_error, refusal_v2
 from tiersync.sandbox.ask import Ask
 from tiersync.sandbox.calls import Call
 from tiersync.sandbox.desk import Desk
 from tiersync.sandbox.faults import Plan
+from tiersync.sandbox.state import Kept
 from tiersync.sandbox.switches import Family, Hold, RateLimited
 from tiersync.sandbox.verbs import Envelope, Verb
 from tiersync.sandbox.wire import (
@@ -28,6 +31,7 @@ from tiersync.sandbox.wire import (
     send_slowly,
 )
 
+FAILED = 500  # v1.1: "requests failed" (1.5); the HTTP status stays 200
 LOCKED_TEXT = "Multiple actions are running for the same customer, try again"
 
 
@@ -50,7 +54,7 @@ class Front:
         elif verb.family is None:
             await self._control(verb, scope, receive, send)
         else:
-            call = self._desk.calls.begin(self._desk.clock(), verb.method, scope["path"], verb.family)
+            call = self._desk.calls.begin(self._desk.wall(), verb.method, scope["path"], verb.family)
             try:
                 await self._call(verb, verb.family, call, scope, receive, send)
             except ClientGone:
@@ -78,11 +82,11 @@ class Front:
             await self._send(send, _error(verb.envelope, 413, "body is too large", 413), call, None)
             return
         desk.calls.begin_for(call, verb.customer(desk.world, ask) if verb.customer else None)
-        if not (verb.open_ or desk.credentials.admits(headers, ask.now)):
+        if not (verb.open_ or desk.credentials.admits(headers, desk.wall())):
             await self._send(send, _error(verb.envelope, 401, "Authentication failed", 401), call, ask)
             return
 
-        plan = desk.faults.plan(family, call.customer, ask.now)
+        plan = desk.faults.plan(family, call.customer, desk.wall())
         call.fault = "+".join(plan.names) or None
         holder = call.customer if verb.locks and plan.latency_ms else None
         if verb.locks and call.customer in self._busy and desk.faults.switches.adjust.overlap:
@@ -171,17 +175,42 @@ FORCED = {
 
 
 def _work(desk: Desk, verb: Verb, ask: Ask, call: Call) -> Answer:
-    """Let the handler answer, and put its refusal into the right envelope."""
+    """Let the handler answer, put its refusal into the right envelope, and keep the call if it could change anything.
+
+    A refused call is kept too: it is refused again when it is replayed.
+    """
     try:
-        return verb.handle(desk, ask, call)
+        answer = verb.handle(desk, ask, call)
     except LoyaltyError as refused:
-        match verb.envelope:
-            case "v2":
-                return refusal_v2(refused, desk.faults.switches.answers.refusals)
-            case "v3":
-                return error_v3(refused.code, str(refused), {401: 401, 404: 404}.get(refused.code, 400))
-            case "own":
-                return error_own(str(refused), 422, code=refused.code)
+        answer = _refusal(desk, verb, refused)
+    if verb.keeps:
+        desk.keep(lambda: kept(verb, ask))
+    return answer
+
+
+def kept(verb: Verb, ask: Ask) -> Kept:
+    """Return a call as the state file has it."""
+    return Kept(ask.now, ask.method, verb.path, ask.path, dict(ask.params), dict(ask.query), ask.body, ask.request_id)
+
+
+def again(desk: Desk, verb: Verb, call: Kept) -> None:
+    """Do what a kept call did."""
+    ask = Ask(call.method, call.path, call.params, call.query, call.body, call.now, call.request_id)
+    customer = verb.customer(desk.world, ask) if verb.customer else None
+    with suppress(LoyaltyError):
+        verb.handle(desk, ask, Call(0, call.now, call.method, call.path, "replayed", customer))
+
+
+def _refusal(desk: Desk, verb: Verb, refused: LoyaltyError) -> Answer:
+    match verb.envelope:
+        case "v1":
+            return answer_v1({}, refused.code or FAILED, str(refused))
+        case "v2":
+            return refusal_v2(refused, desk.faults.switches.answers.refusals)
+        case "v3":
+            return error_v3(refused.code, str(refused), {401: 401, 404: 404}.get(refused.code, 400))
+        case "own":
+            return error_own(str(refused), 422, code=refused.code)
 
 
 def _rate_limited(verb: Verb, limit: RateLimited, retry_after_s: int | None) -> Answer:
@@ -195,6 +224,8 @@ def _rate_limited(verb: Verb, limit: RateLimited, retry_after_s: int | None) -> 
 
 def _error(envelope: Envelope, code: int, message: str, status: int) -> Answer:
     match envelope:
+        case "v1":
+            return answer_v1({}, code, message, status)
         case "v2":
             return error_v2(code, message, status)
         case "v3":

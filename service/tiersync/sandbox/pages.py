@@ -15,8 +15,20 @@ PATH_EXAMPLES = {
     "request_id": "194e41f2-0000-4000-8000-000000000000",
     "ref_id": "50614_566998132",
     "consumer_group": "55bd9129-0000-4000-8000-000000000000",
+    "user_id": "0d6a1c52-0000-4000-8000-000000000000",
+    "external_id": "ann",
+    "account": "beans",
+    "business": "spa",
+    "scheme": "vip",
+    "offer": "cashback",
+    "contact": "ann",
+    "purchase": "visit-1",
+    "transaction": "w-1",
+    "code": "K1",
+    "token": "0d6a1c52-0000-4000-8000-000000000000",
 }
 TAGS = {None: "sandbox control", "adjust": "tiers"}
+FACES = {"/sessionm/": "SessionM", "/crm/": "CRM.COM"}
 
 
 def openapi(verbs: Sequence[Verb], version: str) -> dict[str, object]:
@@ -43,7 +55,7 @@ def openapi(verbs: Sequence[Verb], version: str) -> dict[str, object]:
 def _operation(verb: Verb) -> dict[str, object]:
     parameters: list[dict[str, object]] = []
     for name in re.findall(r"{(\w+)}", verb.path):
-        example = PATH_EXAMPLES[name]
+        example = PATH_EXAMPLES.get(name, name)
         kind = "integer" if isinstance(example, int) else "string"
         parameters.append({"name": name, "in": "path", "required": True, "schema": {"type": kind}, "example": example})
     for starred, text in verb.query:
@@ -54,7 +66,7 @@ def _operation(verb: Verb) -> dict[str, object]:
     operation: dict[str, object] = {
         "summary": verb.summary,
         "operationId": f"{verb.method.lower()}_{verb.handle.__name__}_{verb.family or 'control'}",
-        "tags": [TAGS.get(verb.family, verb.family)],
+        "tags": [_tag(verb)],
         "security": [] if verb.open_ or verb.family is None else [{"basic": []}, {"token": []}],
         "parameters": parameters,
         "responses": {
@@ -63,8 +75,16 @@ def _operation(verb: Verb) -> dict[str, object]:
         },
     }
     if verb.body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"example": verb.body}}}
+        content = {"example": verb.body} if verb.schema is None else {"example": verb.body, "schema": verb.schema}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
+
+
+def _tag(verb: Verb) -> str:
+    for prefix, tag in FACES.items():
+        if verb.path.startswith(prefix):
+            return tag
+    return TAGS.get(verb.family) or str(verb.family)
 
 
 def front_page(verbs: Sequence[Verb], settings: SandboxSettings) -> str:

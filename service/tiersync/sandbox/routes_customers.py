@@ -3,6 +3,9 @@
 Which fields `includedAllUserGroup2` adds is not documented; `userGroups2` here is ours.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups import CustomerId, Person
 from tiersync.sandbox.adjusting import AdjustCode
@@ -17,6 +20,8 @@ from tiersync.sandbox.world import FIRST_CUSTOMER_ID, World
 
 LOOKUPS = ("id", "mobile", "email", "externalId", "cardnumber", "cardExternalId")
 NAME_LENGTH_MAX = 255
+BATCH_MAX = 100
+BATCH_TOO_LARGE = 1_060
 
 
 def about_path(world: World, ask: Ask) -> CustomerId | None:  # noqa: ARG001 - one of several ways to find a customer
@@ -34,16 +39,44 @@ def about_lookup(world: World, ask: Ask) -> CustomerId | None:
 
 
 def create(desk: Desk, ask: Ask, call: Call) -> Answer:
-    """Register a customer."""
-    profiles = ask.fields().get("profiles")
-    profile = profiles[0] if isinstance(profiles, list) and profiles else None
-    if not isinstance(profile, dict):
-        raise LoyaltyError("profiles must have one profile", AdjustCode.INVALID)
-    given: dict[str, str] = {}
-    identifiers = profile.get("identifiers")
-    for each in identifiers if isinstance(identifiers, list) else ():
-        if isinstance(each, dict) and isinstance(each.get("type"), str) and isinstance(each.get("value"), str):
-            given[each["type"]] = each["value"][:NAME_LENGTH_MAX]
+    """Register a customer; with `associationDetails` in a company too, both or neither."""
+    person = _register(desk, ask, ask.fields())
+    call.customer, call.effect = None, True
+    return Answer({"createdId": person.id, "warnings": []})
+
+
+def create_many(desk: Desk, ask: Ask, call: Call) -> Answer:
+    """Register customers, or associate those there are, each on its own; 201 when some could not be."""
+    items = ask.items()
+    if len(items) > BATCH_MAX:
+        raise LoyaltyError(f"at most {BATCH_MAX} customers at once", BATCH_TOO_LARGE)
+    response: list[dict[str, object]] = []
+    failures = 0
+    for item in items:
+        try:
+            person = _known(desk, item)
+            person = _register(desk, ask, item) if person is None else _change(desk, ask, person, item)
+        except LoyaltyError as refused:
+            failures += 1
+            error = {"status": False, "code": refused.code or AdjustCode.INVALID, "message": str(refused)}
+            response.append({"entityId": None, "result": None, "errors": [error], "warnings": []})
+            continue
+        call.effect = True
+        response.append({"entityId": person.id, "result": {"createdId": person.id}, "warnings": []})
+    body = {"response": response, "totalCount": len(response), "failureCount": failures}
+    return Answer(body, 201 if failures else 200, code=201 if failures else None)
+
+
+def update(desk: Desk, ask: Ask, call: Call) -> Answer:
+    """Change a customer's name, or associate the customer with a company."""
+    person = _change(desk, ask, _person(desk.world, call), ask.fields())
+    call.effect = True
+    return Answer({"createdId": person.id, "warnings": []})
+
+
+def _register(desk: Desk, ask: Ask, body: object) -> Person:
+    profile = _profile(body)
+    given = _identifiers(profile)
     if not any(given.get(name) for name in LOOKUPS[1:]):
         raise LoyaltyError(f"identifiers need one of {', '.join(LOOKUPS[1:])}", AdjustCode.INVALID)
     person = desk.world.people.add(
@@ -58,8 +91,54 @@ def create(desk: Desk, ask: Ask, call: Call) -> Answer:
             card_number=given.get("cardnumber") or given.get("cardExternalId"),
         )
     )
-    call.customer, call.effect = None, True
-    return Answer({"createdId": person.id, "warnings": []})
+    try:
+        _associate(desk, ask, person, body)
+    except LoyaltyError:
+        desk.world.people.remove(person.id)
+        raise
+    return person
+
+
+def _change(desk: Desk, ask: Ask, person: Person, body: object) -> Person:
+    profile = _profile(body) if isinstance(body, dict) and body.get("profiles") else {}
+    _associate(desk, ask, person, body)
+    first, last = profile.get("firstName"), profile.get("lastName")
+    return desk.world.people.add(
+        replace(
+            person,
+            first_name=person.first_name if first is None else _text(first),
+            last_name=person.last_name if last is None else _text(last),
+        )
+    )
+
+
+def _associate(desk: Desk, ask: Ask, person: Person, body: object) -> None:
+    details = body.get("associationDetails") if isinstance(body, dict) else None
+    if details is not None:
+        desk.emit(desk.fleets.associate(person.id, details, ask.now), ask.request_id)
+
+
+def _known(desk: Desk, body: object) -> Person | None:
+    """Find the customer an item of a batch is about, None if there is none yet."""
+    found = (desk.world.people.find(name, value) for name, value in _identifiers(_profile(body)).items())
+    return next((person for person in found if person is not None), None)
+
+
+def _profile(body: object) -> dict[str, object]:
+    profiles = body.get("profiles") if isinstance(body, dict) else None
+    profile = profiles[0] if isinstance(profiles, list) and profiles else None
+    if not isinstance(profile, dict):
+        raise LoyaltyError("profiles must have one profile", AdjustCode.INVALID)
+    return profile
+
+
+def _identifiers(profile: Mapping[str, object]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    identifiers = profile.get("identifiers")
+    for each in identifiers if isinstance(identifiers, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("type"), str) and isinstance(each.get("value"), str):
+            given[each["type"]] = each["value"][:NAME_LENGTH_MAX]
+    return given
 
 
 def get(desk: Desk, ask: Ask, call: Call) -> Answer:
@@ -145,6 +224,9 @@ def _details(desk: Desk, ask: Ask, person: Person) -> Answer:
             {"groupId": group.id, "externalId": group.external_id, "primary": group.primary == person.id}
             for group in desk.world.register.groups_of(person.id)
         ]
+    association = desk.fleets.shown(person.id)
+    if association is not None:
+        body["associationDetails"] = association
     return Answer({**body, "warnings": []})
 
 
@@ -183,7 +265,33 @@ TIER_EXAMPLE = {
     "warnings": [],
 }
 
+ASSOCIATION = {
+    "hierarchyCode": "FLEET_HIER_001",
+    "roleCode": "Driver",
+    "fleetCompany": {
+        "name": "ABC Logistics",
+        "hierarchyDefinitionCode": "FLEET_HIER_001",
+        "externalId": "abc_logistics_001",
+    },
+}
+
 VERBS = (
+    Verb(
+        "POST",
+        "/v2/customers/bulk",
+        create_many,
+        "Register or associate customers, each on its own",
+        "v2",
+        "customers",
+        query=(("source", "INSTORE"),),
+        body=[
+            {
+                "profiles": [{"identifiers": [{"type": "mobile", "value": "9781027293"}]}],
+                "associationDetails": ASSOCIATION,
+            }
+        ],
+        example={"response": [{"entityId": 600000006}], "totalCount": 1, "failureCount": 0},
+    ),
     Verb(
         "GET",
         "/v2/customers/lookup/tierDetails",
@@ -238,5 +346,17 @@ VERBS = (
         query=(("source", "INSTORE"),),
         body={"profiles": [{"firstName": "Ada", "identifiers": [{"type": "mobile", "value": "919876500001"}]}]},
         example={"createdId": 600000006, "warnings": []},
+    ),
+    Verb(
+        "PUT",
+        "/v2/customers/{id}",
+        update,
+        "Change a customer, or give them a role in a company",
+        "v2",
+        "customers",
+        customer=about_path,
+        query=(("source", "INSTORE"),),
+        body={"profiles": [{"firstName": "Ada"}], "associationDetails": ASSOCIATION},
+        example={"createdId": 566998132, "warnings": []},
     ),
 )

@@ -1,15 +1,18 @@
 """`/v2/userGroup2`: create, update, read, delete, search (`contracts/capillary.md` 3.1, 3.2)."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups import Change, Code, CustomerId, Draft, Group, GroupId, Membership, Role
+from tiersync.sandbox.amounts import plain
 from tiersync.sandbox.answers import Answer, warning
 from tiersync.sandbox.ask import INVALID, Ask
 from tiersync.sandbox.calls import Call
+from tiersync.sandbox.core import group_holder
 from tiersync.sandbox.desk import Desk
 from tiersync.sandbox.ids import customer_id, group_id
-from tiersync.sandbox.tiers import stamp_iso
+from tiersync.sandbox.tiers import Programme, stamp_iso
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.world import World
 
@@ -95,16 +98,24 @@ def get(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handler
         "createdOn": stamp_iso(group.created_on),
         "groupName": group.name,
         "maxGroupSize": group.max_size,
-        "lifeTimePurchases": 0,
+        "lifeTimePurchases": plain(desk.bills.bought(group.id)),
         "expiredPoints": [],
-        "expirySchedules": [],
+        "expirySchedules": _expiries(desk, group, ask.now),
         "totalActiveMembers": active,
         "totalExitedMembers": len(members) - active,
         "extendedFields": dict(group.extended_fields),
-        "warnings": WARNINGS[look.warnings],
+        "warnings": [] if group.hierarchy is not None else WARNINGS[look.warnings],
     }
+    if ask.flag("companyDetails") and group.company is not None:
+        company = desk.fleets.companies.company(group.company)
+        body["companyDetails"] = {
+            "companyId": company.id,
+            "externalId": company.external_id,
+            "name": company.name,
+            "hierarchyDefinitionCode": company.hierarchy,
+        }
     if ask.flag("programDetails"):
-        body["pointsSummaries"] = [_summary(world, group)]
+        body["pointsSummaries"] = [_summary(desk, group, programme, ask.now) for programme in _summarised(desk)]
     return Answer(body)
 
 
@@ -128,7 +139,7 @@ def search(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a hand
     return Answer(
         {
             "pagination": {"limit": limit, "offset": offset, "total": len(found)},
-            "data": [_found(world, group) for group in found[offset : offset + limit]],
+            "data": [found_group(world, group) for group in found[offset : offset + limit]],
             "warnings": [],
             "errors": [],
         }
@@ -161,22 +172,45 @@ def _row(row: Membership, show_primary: bool) -> dict[str, object]:  # noqa: FBT
     }
 
 
-def _summary(world: World, group: Group) -> dict[str, object]:
-    """Summarise the group's own points and tier; the group earns nothing yet, so it is in the lowest one."""
-    programme = world.default_programme()
-    above = programme.above(programme.lowest)
+def _summary(desk: Desk, group: Group, programme: Programme, now: datetime) -> dict[str, object]:
+    """Summarise the group's own points and tier in one programme."""
+    world = desk.world
+    standing = world.group_standing(programme, group)
+    above = programme.above(standing.tier)
+    scheme, holder = world.scheme(programme).program, group_holder(group.id)
     return {
-        "lifetimePoints": 0,
-        "loyaltyPoints": 0,
+        "lifetimePoints": plain(world.core.earned(scheme, holder)),
+        "loyaltyPoints": plain(world.core.points(scheme, holder, now)),
         "userGroup2Id": group.id,
-        "currentSlab": programme.lowest.name,
-        "currentSlabDescription": f"Tier {programme.lowest.number}",
+        "currentSlab": standing.tier.name,
+        "currentSlabDescription": f"Tier {standing.tier.number}",
         "nextSlab": above.name if above else "",
         "nextSlabSerialNumber": above.number if above else -1,
-        "slabSNo": programme.lowest.number,
+        "slabSNo": standing.tier.number,
+        "slabExpiryDate": stamp_iso(standing.expires),
         "programId": programme.id,
         "programTitle": programme.name,
     }
+
+
+def _summarised(desk: Desk) -> list[Programme]:
+    """Return the programmes a group has a balance in: all of them by flag, else the default one."""
+    world = desk.world
+    if desk.faults.switches.organisation.points_by_programme:
+        return list(world.programmes.values())
+    return [world.default_programme()]
+
+
+def _expiries(desk: Desk, group: Group, now: datetime) -> list[dict[str, object]]:
+    """List when which of the group's points die."""
+    world, rows = desk.world, list[dict[str, object]]()
+    for programme in world.programmes.values():
+        for left, ends in world.core.dying(world.scheme(programme).program, group_holder(group.id), now):
+            day = ends.strftime("%Y-%m-%d")
+            rows.append(
+                {"points": plain(left), "expiryDate": day, "expiryDateISO": stamp_iso(ends), "programId": programme.id}
+            )
+    return rows
 
 
 def _matches(world: World, group: Group, query: str) -> bool:
@@ -186,7 +220,8 @@ def _matches(world: World, group: Group, query: str) -> bool:
     return person is not None and query in {person.email, person.mobile, person.card_number}
 
 
-def _found(world: World, group: Group) -> dict[str, object]:
+def found_group(world: World, group: Group) -> dict[str, object]:
+    """Show a group as searches do."""
     person = None if group.primary is None else world.people.get(group.primary)
     return {
         "groupId": group.id,
@@ -236,7 +271,7 @@ VERBS = (
         "v2",
         "groups",
         customer=about,
-        query=(*NAMED_QUERY, ("programDetails", "true")),
+        query=(*NAMED_QUERY, ("programDetails", "true"), ("companyDetails", "true")),
         example={
             "id": 3918893,
             "externalId": "family_001",

@@ -5,6 +5,7 @@ from typing import Literal
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups import Code, CustomerId, GroupId, Joiner, Membership, Permission, Role
+from tiersync.sandbox.amounts import plain
 from tiersync.sandbox.answers import Answer
 from tiersync.sandbox.ask import INVALID, Ask
 from tiersync.sandbox.calls import Call
@@ -56,7 +57,7 @@ def members(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a han
         body["pagination"] = page
         rows = rows[offset : offset + limit]
     form = desk.faults.switches.answers.in_active
-    body["data"] = [_member(desk.world, row, form) for row in rows]
+    body["data"] = [_member(desk, row, form) for row in rows]
     return Answer({**body, "warnings": [], "errors": []})
 
 
@@ -201,15 +202,18 @@ def _moment(ask: Ask, name: str) -> datetime | None:
         raise LoyaltyError(f"{name} must look like 2026-02-12 00:00:00", INVALID) from wrong
 
 
-def _member(world: World, row: Membership, form: Literal["inverted", "plain"]) -> dict[str, object]:
-    person = world.people.require(row.customer)
+def _member(desk: Desk, row: Membership, form: Literal["inverted", "plain"]) -> dict[str, object]:
+    person = desk.world.people.require(row.customer)
+    made = desk.fleets.companies.association(row.customer)
+    role = {} if made is None else {"roleCode": made.role}
     return {
+        **role,
         "fleetUserId": row.customer,
         "firstName": person.first_name,
         "lastName": person.last_name,
         "joinedOn": row.joined_on.strftime("%Y-%m-%d"),
         "permissions": ",".join(row.permissions),
-        "pointsContributed": 0,
+        "pointsContributed": plain(desk.bills.contributed(row.group, row.customer)),
         "email": person.email,
         "mobile": person.mobile,
         "role": str(row.role),

@@ -14,7 +14,7 @@ def generate(desk: Desk, ask: Ask, call: Call) -> Answer:
     if not desk.credentials.knows(body.get("key"), body.get("secret")):
         raise LoyaltyError("Invalid key or secret", 401)
     call.effect = True
-    token = desk.credentials.issue(ask.now, ask.request_id)
+    token = desk.credentials.issue(desk.wall(), ask.request_id)
     return data_v3({"accessToken": token, "ttlSeconds": desk.settings.token_ttl_s})
 
 

@@ -1,6 +1,6 @@
 """The control API's hands on the world: seed it, see it, decide a tier, ask whether everybody follows."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import get_args
 
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from tiersync.sandbox.calls import Call
 from tiersync.sandbox.desk import Desk
 from tiersync.sandbox.ids import customer_id, group_id
 from tiersync.sandbox.routes_groups import NO_GROUP
-from tiersync.sandbox.seeds import Batch, Seed, find_tier, plant
+from tiersync.sandbox.seeds import Batch, Seed, find_tier, plant, readable
 from tiersync.sandbox.tiers import Programme, Standing, TierChanged, stamp_iso
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.world import CoreAction, World
@@ -24,7 +24,7 @@ def seed(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handle
     try:
         scene = Seed.model_validate_json(ask.body)
     except ValidationError as wrong:
-        raise _readable(wrong) from wrong
+        raise readable(wrong) from wrong
     groups = plant(desk.world, scene, ask.now)
     return Answer(
         {
@@ -128,25 +128,20 @@ def batch(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handl
     try:
         wanted = Batch.model_validate_json(ask.body or b"{}")
     except ValidationError as wrong:
-        raise _readable(wrong) from wrong
+        raise readable(wrong) from wrong
     world, request_id = desk.world, ask.request_id
     programme = world.default_programme() if wanted.program is None else world.programme(wanted.program)
     customers = None if wanted.customers is None else [CustomerId(each) for each in wanted.customers]
     for customer in customers or ():
         world.people.require(customer)
 
-    def decide_all() -> list[str]:
-        return desk.emit(world.batch(programme, wanted.action, customers, desk.clock()), request_id)
+    def decide_all(now: datetime) -> list[str]:
+        return desk.emit(world.batch(programme, wanted.action, customers, now), request_id)
 
     if wanted.at is not None:
         desk.later(wanted.at, decide_all)
         return Answer({"scheduled": stamp_iso(wanted.at.astimezone(UTC))})
-    return Answer({"eventIds": decide_all()})
-
-
-def _readable(wrong: ValidationError) -> LoyaltyError:
-    first = wrong.errors(include_url=False, include_context=False)[0]
-    return LoyaltyError(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
+    return Answer({"eventIds": decide_all(ask.now)})
 
 
 def _action(value: object) -> CoreAction:

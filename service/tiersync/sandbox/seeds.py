@@ -4,17 +4,17 @@ Nothing of this happens in the world's eyes: no event is emitted.
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups import CustomerId, Draft, Group, Joiner, Permission, Person
+from tiersync.loyalty.schemes import bare
+from tiersync.sandbox.programme_seeds import Id, Name, ProgrammeSeed, programme_of, scheme_of
 from tiersync.sandbox.tiers import ProgramId, Programme, Standing, Tier, expiry_after, program
 from tiersync.sandbox.world import World
-
-Id = Annotated[int, Field(ge=1, lt=10**18)]
-Name = Annotated[str, Field(min_length=1, max_length=50)]
 
 PERMISSIONS = (Permission.ALLOW_REDEMPTION, Permission.ALLOW_TRANSFER)
 
@@ -28,15 +28,6 @@ class Run(_Strict):
 
     from_: Id = Field(alias="from")
     count: Annotated[int, Field(ge=0, le=1_000_000)]
-
-
-class ProgrammeSeed(_Strict):
-    """A programme; its tiers lowest first. An id that exists is replaced, and everybody starts again in it."""
-
-    id: Id
-    name: str = ""
-    default: bool = False
-    tiers: Annotated[list[Name], Field(min_length=1, max_length=100)]
 
 
 class GroupSeed(_Strict):
@@ -83,12 +74,20 @@ class Batch(_Strict):
     at: AwareDatetime | None = None
 
 
+def readable(wrong: ValidationError) -> LoyaltyError:
+    """Build the refusal of a body that does not fit, naming the first field that is wrong."""
+    first = wrong.errors(include_url=False, include_context=False)[0]
+    return LoyaltyError(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
+
+
 def plant(world: World, seed: Seed, now: datetime) -> list[Group]:
     """Put a scene into the world; returns its groups. Stops at the first group that is refused."""
     for each in seed.programmes:
-        if len(set(each.tiers)) != len(each.tiers):
-            raise LoyaltyError(f"programme {each.id} names a tier twice")
-        world.add_programme(program(each.name or f"Programme {each.id}", each.id, each.tiers, default=each.default))
+        # All of them are read before the first is added, so that a bad condition changes nothing.
+        programme_of(each)
+        scheme_of(each, "draft").check()
+    for each in seed.programmes:
+        world.add_programme(programme_of(each), partial(scheme_of, each), now)
     for customer in seed.customers:
         world.people.add(Person(registered_on=now, **{**customer.model_dump(), "id": CustomerId(customer.id)}))
     return [_plant_group(world, group, now) for group in seed.groups]
@@ -131,9 +130,9 @@ def _plant_group(world: World, seed: GroupSeed, now: datetime) -> Group:
         world.register.join(group.id, Joiner(customer, permissions=PERMISSIONS[:1]), now)
     if standing is not None:
         everybody = secondaries if seed.primary is None else [*secondaries, CustomerId(seed.primary)]
-        world.place(standing[0], everybody, standing[1])
+        world.place(standing[0], everybody, standing[1], now)
     if primary_standing is not None and seed.primary is not None:
-        world.place(primary_standing[0], [CustomerId(seed.primary)], primary_standing[1])
+        world.place(primary_standing[0], [CustomerId(seed.primary)], primary_standing[1], now)
     return world.register.find(group=group.id)
 
 
@@ -149,7 +148,9 @@ def _standing(
 
 def example(world: World, now: datetime) -> None:
     """Plant what the sandbox starts with: programme 973 and the family of seed 001, ids as in the samples."""
-    world.add_programme(program("DocDemoDefaultProgram", 973, ["Silver", "Gold", "Diamond"], default=True))
+    names = ["Silver", "Gold", "Diamond"]
+    programme = program("DocDemoDefaultProgram", 973, names, default=True)
+    world.add_programme(programme, lambda key: bare(key, names), now)
     for position, (customer, name) in enumerate(FAMILY):
         world.people.add(
             Person(

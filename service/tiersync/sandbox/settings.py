@@ -1,5 +1,6 @@
 """What the sandbox needs to start: nothing. Every field has a default and an environment variable."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -45,6 +46,9 @@ class SandboxSettings(BaseSettings):
         default=604_800, description="give an event up after this long (documented: 7 days)"
     )
 
+    state: Path | None = Field(
+        default=None, description="file the organisation is kept in: its calls are appended, and replayed at start"
+    )
     example: bool = Field(default=True, description="start with programme 973 and one family")
     call_log_max: Positive = Field(
         default=100_000, description="calls kept for GET /sandbox/calls; the oldest go first"

@@ -191,6 +191,33 @@ class OrganisationSwitches(Strict):
     )
     groups_per_member_max: Count | None = Field(default=None, description="groups one customer may be in")
     primary_may_join_elsewhere: bool = Field(default=True, description="a primary may be a secondary in another group")
+    primary_handover: bool = Field(
+        default=False, description="the primary may be handed over (2025 pages); false: the primary is fixed (2026)"
+    )
+    fleet_loyalty: bool = Field(
+        default=False,
+        alias="FLEET_GROUP_LOYALTY_ENABLED",
+        description="groups of a hierarchy (fleets) earn, and their points expire by fleetPointsExpiry",
+    )
+    fleet_entity: Literal["USER", "USERGROUP2"] = Field(
+        default="USERGROUP2", alias="FLEET_ENTITY_TYPE", description="who earns a fleet's transactions"
+    )
+    return_after_transition: bool = Field(
+        default=False,
+        alias="CONF_ALLOW_TRANSACTION_RETURN_AFTER_GROUP_TRANSITION",
+        description="the bill of a group may be returned by who has left it",
+    )
+    group_redemption: bool = Field(
+        default=True, alias="ENABLE_GROUP_PROGRAMS_REDEMPTION", description="one redemption over several programmes"
+    )
+    points_by_programme: bool = Field(
+        default=False,
+        alias="CONF_ENABLE_GROUP_POINTS_BY_PROGRAM",
+        description="pointsSummaries of a group for each programme; otherwise for the default one",
+    )
+    batch_at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
+        default="02:30", description="when the nightly batch renews and downgrades, UTC"
+    )
     extended_fields: list[str] | None = Field(default=None, description="extended fields of groups; null accepts any")
     legacy_eager_sync: bool = Field(default=False, description="the core itself syncs secondaries, as in 2025 pages")
     reset_on_leave: bool = Field(default=True, description="a secondary that leaves falls to the lowest tier")
@@ -239,9 +266,11 @@ class Switches(Strict):
     groups: CallFaults = CallFaults()
     tiers: CallFaults = CallFaults()
     customers: CallFaults = CallFaults()
+    transactions: CallFaults = CallFaults()
+    points: CallFaults = CallFaults()
     token: CallFaults = CallFaults()
     webhooks: CallFaults = CallFaults()
     all: CallFaults = CallFaults()
 
 
-Family = Literal["adjust", "groups", "tiers", "customers", "token", "webhooks"]
+Family = Literal["adjust", "groups", "tiers", "customers", "transactions", "points", "token", "webhooks"]

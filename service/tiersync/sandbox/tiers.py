@@ -5,10 +5,11 @@ Tier numbers start at 1, the lowest (`contracts/capillary.md` 2.4). A validity e
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, NewType
 
-from tiersync.loyalty.groups import CustomerId
+from tiersync.loyalty.groups import CustomerId, GroupId
 
 ProgramId = NewType("ProgramId", int)
 
@@ -22,6 +23,7 @@ class Activity(StrEnum):
 
     MANUAL = "ManualSlabAdjustment"
     TRANSACTION = "TransactionAdd"
+    RETURN = "ReturnBill"
     REASSESSMENT = "TierReassessment"
     MEMBER_JOIN = "GroupMemberJoin"
     MEMBER_LEAVE = "GroupMemberLeave"
@@ -44,6 +46,9 @@ class Programme:
     name: str
     tiers: tuple[Tier, ...]
     default: bool = False
+    #: Tiers are reached by rules, and AS_PER_TIER_STRATEGY is what the ladder says; otherwise they are given by hand.
+    ruled: bool = False
+    ratio: Decimal = Decimal(1)
 
     def named(self, name: str, *, ignore_case: bool = False) -> Tier | None:
         """Find a tier by its name. Whether Capillary minds the case is not documented."""
@@ -71,6 +76,28 @@ class Standing:
 
     tier: Tier
     expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PointsContributed:
+    """A fact: a member's transaction brought points to the group's wallet."""
+
+    customer: CustomerId
+    group: GroupId
+    programme: Programme
+    points: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SlabLogged:
+    """A line of a group's tier log: its own tier, not that of its primary."""
+
+    programme: Programme
+    direction: "Direction"
+    previous: Tier
+    standing: Standing
+    at: datetime
 
 
 Direction = Literal["upgraded", "downgraded", "renewed"]

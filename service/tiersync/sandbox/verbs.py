@@ -1,6 +1,6 @@
 """What a route is: one row that the server, the OpenAPI document and the front page all read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from tiersync.sandbox.desk import Desk
 from tiersync.sandbox.switches import Family
 from tiersync.sandbox.world import World
 
-Envelope = Literal["v2", "v3", "own"]
+Envelope = Literal["v1", "v2", "v3", "own"]
 Handler = Callable[[Desk, Ask, Call], Answer]
 
 
@@ -22,7 +22,8 @@ class Verb:
 
     A verb with a `family` is Capillary's: it is authenticated (unless `open_`), logged, and hit by faults. `customer`
     says whom a request is about, for the log, the faults and the lock. `locks` verbs refuse overlapping calls (521).
-    `query` names the parameters with an example each, the mandatory ones ending in `*`.
+    `query` names the parameters with an example each, the mandatory ones ending in `*`. `schema` is the JSON Schema of
+    the body, where there is one.
     """
 
     method: str
@@ -37,3 +38,9 @@ class Verb:
     query: tuple[tuple[str, str], ...] = ()
     body: object = None
     example: object = None
+    schema: Mapping[str, object] | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the state file keeps its calls: all that could change the organisation."""
+        return self.method != "GET" and self.family != "token"

@@ -1,15 +1,23 @@
-"""The in-memory organisation behind the Capillary-shaped face: programmes, customers, groups, standings.
+"""The organisation behind the Capillary-shaped face: programmes, customers, groups, and one engine of the core.
 
 Verbs change it and return the facts that happened (`TierChanged`, `Change`) as values; `events` turns facts into
-webhook bodies. Time is an argument. Points, rules, ladders and hierarchies will sit behind these same verbs.
+webhook bodies. Time is an argument.
+
+Where the cut runs: every tier of everybody is decided by an event of the core, and read from its ladders; a programme
+of bare tier names is a ladder nobody climbs by buying. One thing stays outside: a standing that was planted by seeding
+is a row here until something happens to its customer, who is then met by the core with that row. So 30,000 seeded
+members cost 30,000 rows and not 60,000 events, and the clock, which may review them, meets them all first.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 
 from tiersync.errors import LoyaltyError
+from tiersync.loyalty.accounts import AccountName
+from tiersync.loyalty.capillary import points, promotional, slabs
+from tiersync.loyalty.events import HolderId
 from tiersync.loyalty.groups import (
     Change,
     CustomerId,
@@ -24,14 +32,20 @@ from tiersync.loyalty.groups import (
     Register,
     Role,
 )
-from tiersync.sandbox.adjusting import Action, AdjustCode, Decision, Order, Rules, decide
+from tiersync.loyalty.records import LevelMove, Move, Reason
+from tiersync.loyalty.schemes import Scheme
+from tiersync.loyalty.state import Receipt
+from tiersync.sandbox.adjusting import Action, AdjustCode, Decision, Order, Rules, Validity, decide
+from tiersync.sandbox.core import SECOND, Core, customer_named, group_holder, group_named, holder_of
 from tiersync.sandbox.ids import number
 from tiersync.sandbox.tiers import (
     FOREVER_DAYS,
     Activity,
     Direction,
+    PointsContributed,
     ProgramId,
     Programme,
+    SlabLogged,
     Standing,
     Tier,
     TierChanged,
@@ -39,9 +53,10 @@ from tiersync.sandbox.tiers import (
     expiry_after,
 )
 
-Fact = TierChanged | Change
+Fact = TierChanged | Change | PointsContributed
 CoreAction = Literal["auto", "upgrade", "downgrade", "renew"]
 ACTION_OF: dict[Direction, CoreAction] = {"upgraded": "upgrade", "downgraded": "downgrade", "renewed": "renew"}
+WAYS: dict[Move, Direction] = {Move.UP: "upgraded", Move.DOWN: "downgraded", Move.RENEW: "renewed"}
 
 #: Where ids begin that the sandbox hands out itself; samples of the real thing have ids of these sizes.
 FIRST_GROUP_ID = 3_918_893
@@ -50,10 +65,15 @@ FIRST_CUSTOMER_ID = 600_000_000
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What the core does by itself; both behaviours are documented, in different years (4.3)."""
+    """What the core does by itself, and when; see the switches of the organisation, which have the same names."""
 
     legacy_eager_sync: bool = False
     reset_on_leave: bool = True
+    fleet_loyalty: bool = False
+    fleet_entity: Literal["USER", "USERGROUP2"] = "USERGROUP2"
+    return_after_transition: bool = False
+    group_redemption: bool = True
+    batch_at: time = time(2, 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +95,43 @@ class World:
         self.people = People()
         self.register = Register(self.people, flags, FIRST_GROUP_ID)
         self.programmes: dict[ProgramId, Programme] = {}
-        self._standings: dict[ProgramId, dict[CustomerId, Standing]] = {}
+        self.core = Core()
+        self.slab_log: dict[GroupId, list[SlabLogged]] = {}
+        self._schemes: dict[ProgramId, Scheme] = {}
+        self._by_ladder: dict[str, ProgramId] = {}
+        self._by_wallet: dict[AccountName, tuple[ProgramId, bool]] = {}
+        self._decided: dict[ProgramId, dict[CustomerId, None]] = {}
+        self._planted: dict[ProgramId, dict[CustomerId, tuple[Standing, datetime]]] = {}
 
     # Programmes and standings.
 
-    def add_programme(self, programme: Programme) -> None:
-        """Add a programme, or replace the one with its id: then everybody starts again in its lowest tier."""
+    def add_programme(self, programme: Programme, scheme: Callable[[str], Scheme], now: datetime) -> None:
+        """Add a programme, or replace the one with its id: then everybody starts again in it, points included.
+
+        `scheme` builds what the core knows of it, given the name it has there. Refuses a bad condition.
+        """
+        before = self._schemes.get(programme.id)
+        built = scheme(str(programme.id) if before is None else f"{before.program}+")
+        self.core.define(built, now, None if before is None else before.program)
         self.programmes[programme.id] = programme
-        self._standings[programme.id] = {}
+        self._schemes[programme.id] = built
+        self._by_ladder = {slabs(each.program): program for program, each in self._schemes.items()}
+        self._by_wallet = {
+            wallet: (program, kind is promotional)
+            for program, each in self._schemes.items()
+            for kind in (points, promotional)
+            for wallet in (kind(each.program),)
+        }
+        self._planted[programme.id], self._decided[programme.id] = {}, {}
+
+    def wallet(self, account: AccountName) -> tuple[Programme, bool] | None:
+        """Return whose wallet an account of the core is, and whether it is the one of promotional points."""
+        found = self._by_wallet.get(account)
+        return None if found is None else (self.programmes[found[0]], found[1])
+
+    def scheme(self, programme: Programme) -> Scheme:
+        """Return what the core knows of a programme."""
+        return self._schemes[programme.id]
 
     def programme(self, given: object) -> Programme:
         """Return a programme by the id in a request; refuses with 1101."""
@@ -91,6 +140,10 @@ class World:
         if found is None:
             raise LoyaltyError(f"Invalid programId {given!s:.30}", AdjustCode.PROGRAM_INVALID)
         return found
+
+    def programme_or_default(self, given: object) -> Programme:
+        """Return the programme named, or the default one if none is. Refuses with 1101."""
+        return self.default_programme() if given in (None, "") else self.programme(given)
 
     def default_programme(self) -> Programme:
         """Return the programme marked as default, else the first; refuses with 1101 when there is none."""
@@ -104,18 +157,55 @@ class World:
     def standing(self, programme: Programme, customer: CustomerId) -> Standing:
         """Return where somebody stands: in the lowest tier if nothing else was decided. Refuses with 8015."""
         person = self.people.require(customer)
-        held = self._standings[programme.id].get(customer)
-        return held or Standing(programme.lowest, expiry_after(person.registered_on, FOREVER_DAYS))
+        holder = holder_of(customer)
+        if self.core.knows(holder):
+            return self._held(programme, holder)
+        planted = self._planted[programme.id].get(customer)
+        return planted[0] if planted else Standing(programme.lowest, expiry_after(person.registered_on, FOREVER_DAYS))
 
-    def place(self, programme: Programme, customers: Iterable[CustomerId], standing: Standing) -> None:
+    def group_standing(self, programme: Programme, group: Group) -> Standing:
+        """Return the group's own tier."""
+        holder = group_holder(group.id)
+        if self.core.knows(holder):
+            return self._held(programme, holder)
+        return Standing(programme.lowest, expiry_after(group.created_on, FOREVER_DAYS))
+
+    def _held(self, programme: Programme, holder: str) -> Standing:
+        rank, since, expires = self.core.rank(self._schemes[programme.id].program, HolderId(holder))
+        return Standing(programme.tiers[rank], expires or expiry_after(since, FOREVER_DAYS))
+
+    def place(self, programme: Programme, customers: Iterable[CustomerId], standing: Standing, now: datetime) -> None:
         """Put customers somewhere without anything having happened (seeding)."""
-        self._standings[programme.id].update(dict.fromkeys(customers, standing))
+        planted = self._planted[programme.id]
+        for customer in customers:
+            if self.core.knows(holder_of(customer)):
+                self._put(customer, programme, standing.tier, standing.expires, now)
+            else:
+                planted[customer] = (standing, now)
 
     def standings(self) -> Iterator[tuple[Programme, CustomerId, Standing]]:
-        """Yield every standing that was ever decided."""
-        for program, held in self._standings.items():
-            for customer, standing in held.items():
-                yield self.programmes[program], customer, standing
+        """Yield the standings of everybody about whom anything was ever decided."""
+        for program, planted in self._planted.items():
+            for customer in {**planted, **self._decided[program]}:
+                yield self.programmes[program], customer, self.standing(self.programmes[program], customer)
+
+    def meet(self, customer: CustomerId) -> HolderId:
+        """Make a customer known to the core, with the tiers planted for them. Refuses with 8015."""
+        person, holder = self.people.require(customer), holder_of(customer)
+        if self.core.meet(holder, person.registered_on):
+            for program, planted in self._planted.items():
+                row = planted.pop(customer, None)
+                if row is not None and _is_start(*row):
+                    self._decided[program][customer] = None
+                elif row is not None:
+                    self._put(customer, self.programmes[program], row[0].tier, row[0].expires, row[1])
+        return holder
+
+    def meet_group(self, group: Group) -> HolderId:
+        """Make a group known to the core."""
+        holder = group_holder(group.id)
+        self.core.meet(holder, group.created_on)
+        return holder
 
     # Deciding tiers.
 
@@ -124,9 +214,13 @@ class World:
     ) -> tuple[Decision, list[Fact]]:
         """Carry out a manual adjustment. Refuses with 8015, 8925."""
         decision = decide(order, self.standing(programme, customer), now, rules)
-        changed = self._move(customer, programme, decision.standing, Activity.MANUAL, now)
+        by_ladder = programme.ruled and order.validity is Validity.STRATEGY
+        until = None if by_ladder else decision.standing.expires
+        facts = self._move(customer, programme, decision.standing.tier, until, Activity.MANUAL, now)
+        if by_ladder:
+            decision = replace(decision, standing=self.standing(programme, customer))
         # Whether an extension is told to anybody is not documented; nothing that an event could name has changed.
-        return decision, [] if order.action is Action.EXTEND else self._tell(changed)
+        return decision, [] if order.action is Action.EXTEND else facts
 
     def assign(
         self, customer: CustomerId, programme: Programme, tier: Tier | None, action: CoreAction, now: datetime
@@ -137,9 +231,9 @@ class World:
         way = direction(held, tier)
         if action not in ("auto", ACTION_OF[way]):
             raise LoyaltyError(f"cannot {action} from {held.name} ({held.number}) to {tier.name} ({tier.number})")
-        standing = Standing(tier, expiry_after(now, tier.validity_days))
+        until = None if programme.ruled else expiry_after(now, tier.validity_days)
         activity = Activity.TRANSACTION if way == "upgraded" else Activity.REASSESSMENT
-        return self._tell(self._move(customer, programme, standing, activity, now))
+        return self._move(customer, programme, tier, until, activity, now)
 
     def batch(
         self, programme: Programme, action: CoreAction, customers: Iterable[CustomerId] | None, now: datetime
@@ -158,16 +252,78 @@ class World:
                 facts += self.assign(customer, programme, tier, "auto", now)
         return facts
 
-    def _move(
-        self, customer: CustomerId, programme: Programme, standing: Standing, activity: Activity, now: datetime
-    ) -> TierChanged:
-        previous = self.standing(programme, customer).tier
-        self._standings[programme.id][customer] = standing
-        return TierChanged(customer, programme, direction(previous, standing.tier), previous, standing, activity, now)
+    def run(self, now: datetime) -> list[Fact]:
+        """Do what fell due by the last nightly batch: points expire, tiers are reviewed.
 
-    def _tell(self, changed: TierChanged) -> list[Fact]:
-        """Return what follows from a decision about one customer: itself, and by the legacy switch its secondaries."""
-        facts: list[Fact] = [changed]
+        What is told is dated when the batch ran, as in the samples: in the night, not at midnight.
+        """
+        for planted in list(self._planted.values()):
+            for customer in [customer for customer, row in planted.items() if not _is_start(*row)]:
+                self.meet(customer)
+        return self.told(self.core.engine.run(self._batch_before(now)), Activity.REASSESSMENT)
+
+    def _batch_before(self, now: datetime) -> datetime:
+        """Return the last moment at which the batch ran."""
+        tonight = datetime.combine(now.date(), self.habits.batch_at, UTC)
+        return tonight if tonight <= now else tonight - timedelta(days=1)
+
+    def _batch_after(self, due: datetime) -> datetime:
+        """Return when the batch first ran that noticed what fell due then."""
+        before = self._batch_before(due)
+        return before if before == due else before + timedelta(days=1)
+
+    def told(self, receipt: Receipt, activity: Activity, *, led: bool = True) -> list[Fact]:
+        """Return the facts that the moves of a receipt are, and by the legacy switch what the secondaries `led` do.
+
+        Moves of a group go to its own log. The yearly review of the lowest tier is no news.
+        """
+        facts: list[Fact] = []
+        for move in receipt.moves:
+            program = self._by_ladder.get(move.ladder)
+            reviewed = move.reason is Reason.REVIEW
+            if program is None or move.move is Move.START:
+                continue
+            told = self._fact(move, self.programmes[program], activity)
+            if reviewed and told.direction == "renewed" and told.standing.tier.number == 1:
+                continue
+            if reviewed:
+                told = replace(told, at=self._batch_after(told.at))
+            group = group_named(move.holder)
+            if group is None:
+                self._decided[program][told.customer] = None
+                facts += [told, *(self._eagerly(told) if led else ())]
+            else:
+                line = SlabLogged(told.programme, told.direction, told.previous, told.standing, told.at)
+                self.slab_log.setdefault(group, []).append(line)
+        return facts
+
+    def _fact(self, move: LevelMove, programme: Programme, activity: Activity) -> TierChanged:
+        expires = expiry_after(move.at, FOREVER_DAYS) if move.until is None else move.until - SECOND
+        before, after = (programme.named(name) or programme.lowest for name in (move.before, move.after))
+        customer = customer_named(move.holder) or CustomerId(0)
+        return TierChanged(customer, programme, WAYS[move.move], before, Standing(after, expires), activity, move.at)
+
+    def _put(
+        self, customer: CustomerId, programme: Programme, tier: Tier, expires: datetime | None, now: datetime
+    ) -> Receipt:
+        holder = self.meet(customer)
+        self._decided[programme.id][customer] = None
+        return self.core.place(self._schemes[programme.id].program, holder, tier.name, now, expires)
+
+    def _move(
+        self,
+        customer: CustomerId,
+        programme: Programme,
+        tier: Tier,
+        expires: datetime | None,
+        activity: Activity,
+        now: datetime,
+    ) -> list[Fact]:
+        return self.told(self._put(customer, programme, tier, expires, now), activity)
+
+    def _eagerly(self, changed: TierChanged) -> list[Fact]:
+        """By the legacy switch, bring the secondaries along."""
+        facts: list[Fact] = []
         group = self.register.led_by(changed.customer) if self.habits.legacy_eager_sync else None
         for row in () if group is None else self.secondaries(group.id):
             facts += self._follow(row.customer, changed.programme, changed.standing, Activity.REASSESSMENT, changed.at)
@@ -179,7 +335,7 @@ class World:
         """Bring a customer to a tier, if it is not there."""
         if self.standing(programme, customer).tier.number == standing.tier.number:
             return []
-        return [self._move(customer, programme, standing, activity, now)]
+        return self.told(self._put(customer, programme, standing.tier, standing.expires, now), activity, led=False)
 
     # Members.
 
@@ -233,3 +389,8 @@ class World:
 
     def _follows(self, row: Membership, group: Group) -> bool:
         return row.default or self.register.groups_of(row.customer) == (group,)
+
+
+def _is_start(standing: Standing, planted: datetime) -> bool:
+    """Say whether a planted standing is where everybody starts, so that the core need not be told."""
+    return standing.tier.number == 1 and standing.expires == expiry_after(planted, FOREVER_DAYS)

@@ -6,10 +6,19 @@ refusal carries the documented code (`contracts/capillary.md` 3.1, 3.4). Time is
 - `values`: the frozen values everything else speaks of
 - `codes`: the refusals, one line each
 - `people`: who exists and under which identifiers
+- `hierarchy`: roles, companies, and who has which role where
 - `register`: the groups of one organisation and every verb on them
 """
 
 from tiersync.loyalty.groups.codes import Code
+from tiersync.loyalty.groups.hierarchy import (
+    Admission,
+    Association,
+    Companies,
+    Company,
+    Hierarchy,
+    HierarchyRole,
+)
 from tiersync.loyalty.groups.people import People
 from tiersync.loyalty.groups.register import Joiner, Register
 from tiersync.loyalty.groups.values import (
@@ -29,8 +38,12 @@ from tiersync.loyalty.groups.values import (
 )
 
 __all__ = [
+    "Admission",
+    "Association",
     "Change",
     "Code",
+    "Companies",
+    "Company",
     "CustomerId",
     "Draft",
     "Flags",
@@ -38,6 +51,8 @@ __all__ = [
     "GroupChange",
     "GroupId",
     "GroupStatus",
+    "Hierarchy",
+    "HierarchyRole",
     "Joiner",
     "Membership",
     "People",

@@ -9,9 +9,12 @@ class Code(IntEnum):
     """Codes of `contracts/capillary.md` 3.4; the text after each is ours where the page gives only a keyword."""
 
     MANDATORY = 403
+    HIERARCHY_CYCLE = 1608
+    NO_POINTS_ROLE = 1614
     GROUP_ID_INVALID = 1619
     NOT_IN_GROUP = 1620
     PERSON_UNKNOWN = 1621
+    OTHER_COMPANY = 1622
     ALREADY_IN_GROUP = 1623
     PRIMARY_STAYS = 1624
     GROUP_UNKNOWN = 1632
@@ -29,6 +32,12 @@ class Code(IntEnum):
     DETAILS_MISSING = 1644
     DETAILS_INVALID = 1645
     NO_HIERARCHY = 1656
+    SEARCH_FIELDS = 1661
+    HIERARCHY_MISSING = 1701
+    COMPANY_TAKEN = 1702
+    PARENT_MISSING = 1703
+    COMPANY_UNKNOWN = 1704
+    COMPANY_INACTIVE = 1705
     CUSTOMER_UNKNOWN = 8015
     NAME_TOO_LONG = 91015
     EXTENDED_FIELD_UNKNOWN = 91016
@@ -38,9 +47,12 @@ class Code(IntEnum):
 
 TEXTS: dict[Code, str] = {
     Code.MANDATORY: "A mandatory field is missing",
+    Code.HIERARCHY_CYCLE: "Roles form a cycle",
+    Code.NO_POINTS_ROLE: "Automatic group creation needs exactly one pointsAggregationRole",
     Code.GROUP_ID_INVALID: "Fleet group id is invalid",
     Code.NOT_IN_GROUP: "User is not part of the group",
     Code.PERSON_UNKNOWN: "User does not exist",
+    Code.OTHER_COMPANY: "User belongs to a different company",
     Code.ALREADY_IN_GROUP: "User is already part of the group",
     Code.PRIMARY_STAYS: "Primary user cannot be transferred",
     Code.GROUP_UNKNOWN: "Group id/external id/primary user id is invalid",
@@ -58,6 +70,12 @@ TEXTS: dict[Code, str] = {
     Code.DETAILS_MISSING: "Group details are missing",
     Code.DETAILS_INVALID: "Group details are invalid",
     Code.NO_HIERARCHY: "Fleet group do not have a mapped hierarchy",
+    Code.SEARCH_FIELDS: "Extended fields to search by are missing",
+    Code.HIERARCHY_MISSING: "Hierarchy code is missing or unknown",
+    Code.COMPANY_TAKEN: "Company external id already exists",
+    Code.PARENT_MISSING: "Parent company does not exist",
+    Code.COMPANY_UNKNOWN: "Company not found",
+    Code.COMPANY_INACTIVE: "Company is inactive",
     Code.CUSTOMER_UNKNOWN: "Customer not found",
     Code.NAME_TOO_LONG: "Value is longer than 50 characters",
     Code.EXTENDED_FIELD_UNKNOWN: "Extended field is not defined for the organisation",

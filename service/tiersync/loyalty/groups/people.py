@@ -66,6 +66,11 @@ class People:
         self._by_identifier.update(dict.fromkeys(mine, person.id))
         return person
 
+    def remove(self, customer: CustomerId) -> None:
+        """Forget somebody."""
+        for key in _identifiers(self._by_id.pop(customer)):
+            del self._by_identifier[key]
+
     def next_id(self, floor: int) -> CustomerId:
         """Return an id that nobody has, not below `floor`."""
         customer = CustomerId(floor + len(self._by_id))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups.codes import TEXTS, Code, refuse
 from tiersync.loyalty.groups.people import People
 from tiersync.loyalty.groups.values import (
@@ -83,6 +84,11 @@ class Register:
         """Every row of a group, former members too, in the order of their first joining."""
         return tuple(self._roster(group).rows.values())
 
+    def membership(self, group: GroupId, customer: CustomerId) -> Membership | None:
+        """Return the row of an active member, None for anybody else."""
+        row = self._roster(group).rows.get(customer)
+        return row if row is not None and row.active else None
+
     def active_count(self, group: GroupId) -> int:
         """How many members the group has now, the primary included."""
         return self._roster(group).active
@@ -121,11 +127,39 @@ class Register:
             status=GroupStatus.ACTIVE,
             created_on=at,
             extended_fields=fields,
+            hierarchy=draft.hierarchy,
+            company=draft.company,
         )
         self._next_id += 1
         self._rosters[group.id] = _Roster(group)
         self._by_external_id[group.external_id] = group.id
         return Change("created", group, at, warnings=warnings)
+
+    def found(self, draft: Draft, owner: Joiner, at: datetime) -> tuple[Change, Change]:
+        """Create a group with its primary, both or neither. Refuses as `create` and `join` do."""
+        created = self.create(draft, at)
+        try:
+            return created, self.join(created.group.id, owner, at)
+        except LoyaltyError:
+            del self._rosters[created.group.id], self._by_external_id[created.group.external_id]
+            self._next_id = created.group.id
+            raise
+
+    def hand_over(self, group: GroupId, customer: CustomerId, at: datetime) -> Change:
+        """Make a secondary the primary, and the primary a secondary. Refuses with 1620, 1637 and 1642."""
+        roster = self._roster(group)
+        row, old = self._require_member(roster, customer), roster.group.primary
+        if row.role is Role.PRIMARY:
+            raise refuse(Code.PRIMARY_EXISTS, str(customer))
+        if customer in self._led_by:
+            raise refuse(Code.PRIMARY_ELSEWHERE, str(self._led_by[customer]))
+        if old is not None:
+            roster.rows[old] = replace(roster.rows[old], role=Role.SECONDARY)
+            del self._led_by[old]
+        roster.rows[customer] = replace(row, role=Role.PRIMARY)
+        self._led_by[customer] = group
+        roster.group = replace(roster.group, primary=customer, status=GroupStatus.ACTIVE)
+        return Change("updated", roster.group, at)
 
     def update(self, group: GroupId, draft: Draft, at: datetime) -> Change:
         """Change name, size or extended fields. Refuses with 1643, 91015, 1640, 1639, 1638 (fewer than there are)."""

@@ -81,6 +81,8 @@ class Draft:
     name: str | None = None
     max_size: int | None = None
     extended_fields: Mapping[str, object] | None = None
+    hierarchy: str | None = None
+    company: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,9 @@ class Group:
     created_on: datetime
     primary: CustomerId | None = None
     extended_fields: Mapping[str, object] = field(default_factory=dict)
+    #: The code of the hierarchy and the company it was created for; such a group is a fleet.
+    hierarchy: str | None = None
+    company: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
