@@ -21,7 +21,7 @@ demo: $(READY)  ## Watch real payloads become adjustments, through faults and a 
 	@$(BIN)/tiersync demo
 
 test: $(READY) check  ## Check the code and run every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: $(READY)  ## Lint, format, types, architecture
 	$(BIN)/ruff check --quiet .

@@ -1,6 +1,7 @@
 """The only place where the parts meet, and the only one that names the clock, the dice and the network."""
 
 import asyncio
+import gc
 import os
 import random
 import secrets
@@ -238,6 +239,13 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _collect_rarely() -> None:
+    """Much of what a burst makes dies at once, little of it in cycles: looking for them so often cost a fifth of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS, 20, 100)
+
+
 async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _: None) -> None:
     """Serve until SIGTERM or SIGINT: then stop accepting, finish what is in flight, close the store."""
     log = structlog.get_logger("tiersync")
@@ -249,6 +257,7 @@ async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _
                 port=settings.port,
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # nothing here asks who the client is
                 server_header=False,
                 lifespan="off",
                 timeout_graceful_shutdown=max(1, int(settings.shutdown_s_max)),
@@ -261,6 +270,7 @@ async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
+        _collect_rarely()
         log.info("service.starting", role=role, host=settings.host, port=settings.port, version=tiersync.__version__)
         await server.serve()
     log.info("service.stopped")

@@ -120,7 +120,7 @@ def _text(value: Any) -> Any:
         return None
     if not isinstance(value, str):
         raise PydanticCustomError("text", "must be a string")
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if "\x00" in value or not (value.isascii() or all(not "\ud800" <= char <= "\udfff" for char in value)):
         raise PydanticCustomError("text", "must be valid text")
     return value
 

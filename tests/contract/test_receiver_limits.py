@@ -189,13 +189,34 @@ async def test_only_so_many_are_taken_at_once(service: ServiceFactory) -> None:
         assert ["e1", "e2", "e3"] == sorted(row["event_id"] for row in await kept(running))
 
 
+HEAD = f"POST /webhooks/capillary HTTP/1.1\r\nHost: x\r\nAuthorization: {WEBHOOK_SECRET}\r\n".encode()
+
+
+async def test_an_endless_body_is_cut_off_on_the_wire(service: ServiceFactory, listen: Listen) -> None:
+    """Over a real connection too the answer to a body without end comes while the sender is still sending."""
+    async with service(body_bytes_max=LIMIT) as running, listen(running.application) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        answer = asyncio.create_task(reader.readline())
+        async with asyncio.timeout(STEP_S_MAX):
+            with suppress(ConnectionError):
+                while not answer.done():
+                    writer.write(b"400\r\n" + bytes(1024) + b"\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            status = await answer
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+        assert b"HTTP/1.1 413" == status[:12]
+
+
 async def test_whoever_hangs_up_leaves_nothing_behind(service: ServiceFactory, listen: Listen) -> None:
     """A connection that breaks in the middle of a body stores nothing and frees its place."""
     async with service(deliveries_concurrent_max=1) as running, listen(running.application) as url:
-        port = httpx.URL(url).port
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = f"POST /webhooks/capillary HTTP/1.1\r\nHost: x\r\nAuthorization: {WEBHOOK_SECRET}\r\n"
-        writer.write(f"{head}Content-Length: 1000\r\n\r\n".encode() + event())
+        _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(HEAD + b"Content-Length: 1000\r\n\r\n" + event())
         await writer.drain()
         await _until(running, "tiersync_deliveries_open 1.0")
         writer.close()

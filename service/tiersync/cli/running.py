@@ -33,6 +33,9 @@ def sandbox(
     port: Annotated[int | None, typer.Option(help="Port to listen on (TIERSYNC_SANDBOX_PORT).")] = None,
     webhook_url: Annotated[str | None, typer.Option(help="Where its webhooks go.")] = None,
     webhook_secret: Annotated[str | None, typer.Option(help="The value of their header.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the organisation in a file: the same one comes back.")
+    ] = None,
 ) -> None:
     """Serve a Capillary-shaped API with switches for every quirk and fault."""
     from tiersync.sandbox.app import serve as serve_sandbox
@@ -43,15 +46,16 @@ def sandbox(
         "port": port,
         "webhook_url": webhook_url,
         "webhook_secret": webhook_secret,
+        "state": state,
     }
     serve_sandbox(SandboxSettings(**{name: value for name, value in given.items() if value is not None}))
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="Which scenario.")] = "family",
+    name: Annotated[str, typer.Argument(help="Which scenario: a name, a file of your own, or all.")] = "family",
     as_json: Json = False,
 ) -> None:
-    """Run service and sandbox on loopback and watch a family follow its primary, through faults and a crash."""
+    """Play a scenario on service and sandbox: a family follows its primary, through faults and a crash."""
     from tiersync.demo import run
 
     sys.exit(run(name, as_json=as_json))

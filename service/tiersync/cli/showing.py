@@ -125,14 +125,18 @@ def _adjustments(out: Console, row: Mapping[str, Any]) -> None:
     out.print(table)
 
 
+def _events(number: int) -> str:
+    return "1 event" if number == 1 else f"{number} events"
+
+
 def replayed(report: Mapping[str, Any]) -> None:
     """What a replay did, or would do."""
     out = console()
     if report.get("dry_run"):
-        out.print(f"{report['matched']} events would be replayed. Nothing was changed.")
+        out.print(f"{_events(report['matched'])} would be replayed. Nothing was changed.")
         return
     out.print(
-        f"{report['matched']} events replayed: {report['due']} due again, {report['converges']} overtaken meanwhile "
+        f"{_events(report['matched'])} replayed: {report['due']} due again, {report['converges']} overtaken meanwhile "
         f"(their groups go to the newest tier), {report['unchanged']} not ours to act on."
     )
     if report["due"] or report["converges"]:
