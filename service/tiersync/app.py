@@ -240,10 +240,10 @@ class _Server(uvicorn.Server):
 
 
 def _collect_rarely() -> None:
-    """Much of what a burst makes dies at once, little of it in cycles: looking for them so often cost a fifth of the CPU."""
+    """A burst makes much that dies at once and little of it in cycles: looking for those cost a fifth of the CPU."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS, 20, 100)
+    gc.set_threshold(50_000, 20, 100)  # Python's own thresholds are 700, 10, 10
 
 
 async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _: None) -> None:
