@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench import world
-from tests.bench.processes import MEASURED_CORE, OTHER_CORE, Running, ask, free_port, output_of, running
+from tests.bench.processes import MEASURED_CORE, OTHER_CORE, Running, ask, core_busy_s, free_port, output_of, running
 
 CONNECTIONS: Final = 64
 WARM_UP: Final = 100
@@ -36,7 +36,11 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one burst came to. `missing` adjustments never arrived, `needless` ones arrived again or were not owed."""
+    """What one burst came to.
+
+    `missing` adjustments never arrived, `needless` ones arrived again or were not owed. `disturbed` is the share of the
+    time in which somebody else (the kernel's threads included) had the measured core.
+    """
 
     seconds: float
     per_s: float
@@ -44,6 +48,7 @@ class Work:
     rss_mb: float
     missing: int
     needless: int
+    disturbed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +158,22 @@ def work(here: Bench, running: Running, numbers: range, group_size: int = GROUP_
     """A burst of these primaries' webhooks, from the first byte until the last adjustment arrived."""
     here.forget(group_size)
     owed = {customer for number in numbers for customer in world.secondaries(world.primary(number), group_size)}
-    cpu_before = running.cpu_s()
+    cpu_before, busy_before, watched_from = running.cpu_s(), core_busy_s(MEASURED_CORE), time.monotonic()
     began = _send(running, numbers)["began"]
     seconds = here.arrived(len(owed)) - began
     cpu_s = running.cpu_s() - cpu_before
-    right = {customer: times for customer, tier, times in here.calls()["adjusted"] if tier == world.WANTED}
-    total = sum(times for _, _, times in here.calls()["adjusted"])
-    met = len(owed & right.keys())
+    others_s = core_busy_s(MEASURED_CORE) - busy_before - cpu_s
+    disturbed = max(0.0, others_s / (time.monotonic() - watched_from))
+    adjusted = here.calls()["adjusted"]
+    met = len(owed & {customer for customer, tier, _ in adjusted if tier == world.WANTED})
     return Work(
         seconds=seconds,
         per_s=met / seconds,
         cpu_s_per_1000=1000 * cpu_s / max(1, met),
         rss_mb=running.rss_peak_mb(),
         missing=len(owed) - met,
-        needless=total - met,
+        needless=sum(times for _, _, times in adjusted) - met,
+        disturbed=disturbed,
     )
 
 

@@ -39,6 +39,13 @@ class Running:
         return int(status.partition("VmHWM:")[2].split()[0]) / 1000
 
 
+def core_busy_s(core: int) -> float:
+    """Seconds for which a core has been busy, whoever kept it so."""
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    user, nice, system, _idle, _waiting, *interrupts = map(int, line.split()[1:8])
+    return (user + nice + system + sum(interrupts)) / _TICKS_A_SECOND
+
+
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
     """What is started within the block runs on one core, with all its threads."""

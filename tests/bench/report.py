@@ -67,13 +67,14 @@ def _spread(values: Sequence[float], digits: int) -> str:
     if not values:
         return ""
     middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
-    return f"**{middle}** ({low} – {high})" if len(values) > 1 else f"**{middle}**"
+    return f"**{middle}** ({low} to {high})" if len(values) > 1 else f"**{middle}**"
 
 
 def page(results: Results, machine: str) -> str:
     """The whole page."""
     rows = "\n".join(row.text() for row in _rows(results))
     few = statistics.median(work.per_s for work in results.recipe_few_calls)
+    disturbed = [work.disturbed for work in (*results.service, *results.recipe, *results.recipe_few_calls)]
     return _PAGE.format(
         rows=rows,
         counts=_counts(results),
@@ -82,6 +83,9 @@ def page(results: Results, machine: str) -> str:
         minutes=results.seconds / 60,
         few=few,
         few_calls=RECIPE_CALLS[1],
+        few_ceiling=RECIPE_CALLS[1] / 0.1,
+        disturbed=statistics.median(disturbed),
+        disturbed_most=max(disturbed),
         few_ratio=statistics.median(work.per_s for work in results.service) / few,
         calls=RECIPE_CALLS[0],
         burst=measures.BURST,
@@ -114,7 +118,7 @@ def _rows(results: Results) -> list[Row]:
             "adjustments a second in a burst, end to end",
             [one.per_s for one in results.service],
             [one.per_s for one in results.recipe],
-            wanted="≥ 10 × the recipe",
+            wanted="≥ 10 times the recipe",
             is_met=lambda _, ratio: ratio >= 10,
         ),
         Row(
@@ -219,18 +223,19 @@ travel better than the figures.
 - **The service** is `tiersync serve` with its default settings on SQLite: a webhook is on disk (WAL,
   `synchronous=FULL`) before it is answered, and so is every outcome before its key is released.
 - **The recipe** (`tests/bench/recipe.py`) answers first and works in a Starlette `BackgroundTask`, with stock httpx,
-  tenacity and a semaphore of {calls} calls, the service's own default. It stores nothing: what it has not done when it is
-  stopped is lost.
-- **Both** get the same webhooks over {connections} connections and call the same stub of Capillary, which has no latency. The measured
-  process has one core to itself; the stub and the load generator share the other one. Each of the {repetitions} repetitions starts
-  new processes and a new database. A burst is {burst:,} webhooks at once, each for another group of {size}: {owed:,} adjustments.
+  tenacity and a semaphore of {calls} calls, the service's own default. It stores nothing: what it has not done when it
+  is stopped is lost.
+- **Both** get the same webhooks over {connections} connections and call the same stub of Capillary, which has no
+  latency. The measured process is held on one core; the stub and the load generator are held on another one. Each of
+  the {repetitions} repetitions starts new processes and a new database. A burst is {burst:,} webhooks at once, each
+  for another group of {size}: {owed:,} adjustments.
 
 | measure | service | recipe | service ÷ recipe | wanted | |
 | --- | --- | --- | --- | --- | --- |
 {rows}
 
 Median, and in brackets the least and the most of the repetitions; the large groups are measured once. Nothing is
-asserted about time: the page says whether a wish is met, the tests do not depend on it.
+asserted about time: the page says whether a wish is met, no test depends on it.
 
 Every adjustment that was owed had to arrive, once, and every answered delivery had to be in the database:
 
@@ -238,18 +243,22 @@ Every adjustment that was owed had to arrive, once, and every answered delivery 
 
 ## How to read it
 
-- *Answers* are a closed loop: {connections} connections, the next webhook when the last one is answered. The p99 is an open loop of
-  {rate} webhooks a second, counted from the instant at which each was due, so that a stall is not hidden by waiting.
+- *Answers* are a closed loop: {connections} connections, the next webhook when the last one is answered. The p99 is an
+  open loop of {rate} webhooks a second, counted from the instant at which each was due, so that a stall is not hidden
+  by waiting.
 - *End to end* is from the first byte of the first webhook until the stub has counted the last adjustment.
-- *CPU* is user and system time of the measured process and all its threads over the burst, the webhooks' part included.
-- *Webhook to first call* starts at the webhook's first byte, at {idle_rate} webhooks a second: it contains the commit, and is
-  therefore an upper bound for the way from the commit to the first call.
-- Stock httpx is slower the more calls it holds at once. With {few_calls} calls instead of {calls} the recipe reaches {few:,.0f} adjustments
-  a second here (service ÷ recipe {few_ratio:.2f}); a real Capillary with a latency of 100 ms would hold it to {few_calls} ÷ 0.1 s = 80.
+- *CPU* is user and system time of the measured process with all its threads over the burst; receiving the webhooks is
+  part of it.
+- *Webhook to first call* starts at the webhook's first byte, at {idle_rate} webhooks a second: it contains the commit,
+  and is therefore an upper bound for the way from the commit to the first call.
+- Stock httpx is slower the more calls it holds at once. With {few_calls} calls instead of {calls} the recipe reaches
+  {few:,.0f} adjustments a second here (service ÷ recipe {few_ratio:.2f}). A Capillary that takes 100 ms to answer
+  would hold it to {few_calls} ÷ 0.1 s = {few_ceiling:.0f}.
 - Against other engines (BullMQ, bare aiohttp, DBOS, Celery) nothing is measured here yet.
 
 ## Where
 
 {machine}
+- while a burst ran, others had the measured core for {disturbed:.0%} of the time (median; {disturbed_most:.0%} at most)
 - the whole run took {minutes:.1f} minutes
 """

@@ -5,6 +5,7 @@ A failure is repeated by hand with the order that it printed: `echo ORDER | pyth
 """
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from tiersync.intake import EventStatus
 from tiersync.store import Selection
 
 COMMIT: Final = " commit: "
+PR_SET_PDEATHSIG: Final = 1
 
 
 def points_of(name: str) -> Iterator[str]:
@@ -83,14 +85,22 @@ async def replay_dead(loaded: settings.Settings, steps: Steps) -> None:
         )
 
 
+def die_with_the_parent() -> None:
+    """Leave nobody behind when the tests are ended by force: Linux kills whoever asked for it with its parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """Serve orders, one at a time."""
+    die_with_the_parent()
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
+                die_with_the_parent()
                 live(order)
                 status = 0
             except BaseException:  # noqa: BLE001 - what ends a fork must not go on as the nursery

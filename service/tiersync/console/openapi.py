@@ -119,7 +119,7 @@ def _list_events(page_rows_max: int) -> dict[str, Any]:
         "security": [{"operator": []}],
         "parameters": [
             _query("status", {"type": "string", "enum": [*EventStatus]}, "where the event stands"),
-            _query("reason", {"type": "string", "maxLength": 200}, "why it stands there"),
+            _query("reason", {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"}, "why it stands there"),
             *(_query(name, _INT64, f"the {name}'s id") for name in ("org", "program", "customer")),
             _query("since", _INT64, "received at or after, epoch milliseconds"),
             _query("until", _INT64, "received before, epoch milliseconds"),
