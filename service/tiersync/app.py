@@ -147,7 +147,9 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
                 return await taking(request)
 
             routes.append(Route("/webhooks/capillary", deliver, methods=["POST"]))
-        yield Starlette(routes=routes)
+        application = Starlette(routes=routes)
+        application.router.redirect_slashes = False  # a sender that does not follow a redirect would lose the event
+        yield application
 
 
 async def _engine(

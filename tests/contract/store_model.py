@@ -81,8 +81,8 @@ class Key:
         self.wake(now)
 
     def wake(self, now: int) -> None:
-        """Be due, unless somebody holds the key: then the release looks again."""
-        if not self.held:
+        """Be due, unless somebody holds the key (the release looks again) or a failed attempt is being waited out."""
+        if not self.held and (self.attempt == 0 or self.due_at is None):
             self.due_at = now
 
     def end(self, release: Release, pending: Sequence[Event]) -> None:
@@ -115,6 +115,7 @@ class Key:
         """Make an event of this key due again, or what overtook it."""
         if event.arrival.kind is Kind.JOIN:
             event.owe(now)
+            self.attempt = 0
             self.wake(now)
         elif self.newest is event:
             unfinished = event.status in {EventStatus.DEAD, EventStatus.PENDING}

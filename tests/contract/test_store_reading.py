@@ -66,10 +66,11 @@ async def test_who_else_leads_a_member(hand: Hand) -> None:
 
 
 async def test_what_a_primary_gave_before_its_newest_change_does_not_lead(hand: Hand) -> None:
-    """Only a primary's newest tier change leads; one that was refused leads nobody."""
-    mine = await leading(hand, PRIMARY, SILVER)
-    await hand.released(await leading(hand, 1, DIAMOND))
-    await hand.finished(await hand.due(tier_change("newer", NOW + 1, GOLD, customer=1)), [ANN])
+    """Only a primary's newest tier change leads, not that of the asker, nor one that was refused."""
+    mine = await leading(hand, PRIMARY, Tier(9, "Mine"))
+    for primary, tier, members in ((1, GOLD, [ANN]), (3, DIAMOND, [BOB])):
+        await hand.released(await leading(hand, primary, DIAMOND))
+        await hand.finished(await hand.due(tier_change(f"new {primary}", NOW + 1, tier, customer=primary)), members)
     refused = await leading(hand, 2, DIAMOND, finish=False)
     await hand.settled(refused, status=AdjustmentStatus.DEAD)
 

@@ -242,11 +242,11 @@ async def test_the_echo_of_our_own_adjustment_is_ignored(hand: Hand, other: dict
 
 
 async def test_the_echo_may_overtake_the_answer(hand: Hand) -> None:
-    """An echo that comes before our call is settled is ignored too; one of a refused call is no echo."""
+    """An echo that comes before our call is settled is ignored too, however late; one of a refused call is no echo."""
     claim = await hand.claimed(await hand.due(tier_change("e1")))
     await hand.planned(claim, owed(ANN))
 
-    in_flight = await hand.store.receive(tier_change("echo1", customer=ANN))
+    in_flight = await hand.store.receive(tier_change("echo1", customer=ANN, received_at=NOW + 3600 * SECOND))
     await hand.settled(claim, status=AdjustmentStatus.DEAD)
     refused = await hand.store.receive(tier_change("echo2", NOW + 1, customer=ANN))
 
@@ -288,6 +288,27 @@ async def test_a_join_wakes_a_finished_key_for_the_joiner_alone(hand: Hand) -> N
     claim = await hand.claimed(key)
     assert [EVE] == [item.member for item in await hand.store.owed(claim, NOW, 10)]
     assert claim.planned == claim.generation
+
+
+async def test_joins_and_leaves_do_not_shorten_the_wait_after_a_failed_attempt(hand: Hand) -> None:
+    """Many members who join during an outage must not spend the attempts of the tier change."""
+    key = await hand.due(tier_change("e1"))
+    await hand.released(await hand.claimed(key), retry_at=NOW + 60_000)
+
+    await hand.received(join("j1", ANN))
+    await hand.received(leave("l1", EVE))
+
+    assert ([], [key]) == (await hand.due_keys(NOW + 59_999), await hand.due_keys(NOW + 60_000))
+
+
+async def test_a_leave_frees_no_key_that_is_held(hand: Hand) -> None:
+    """A leave that comes while somebody works on the key leaves him his lease."""
+    claim = await hand.claimed(await hand.due(tier_change("e1")))
+    await hand.planned(claim, owed(ANN))
+
+    await hand.received(leave("l1", ANN))
+
+    assert [] == await hand.due_keys(claim.until - 1)
 
 
 async def test_a_leave_makes_what_is_still_owed_due(hand: Hand) -> None:

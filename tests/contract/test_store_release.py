@@ -150,30 +150,46 @@ async def test_what_a_newer_tier_change_inherits(hand: Hand, *, settled: bool) -
     await hand.due(tier_change("e2", NOW + 1))
 
     assert (not settled) == (await hand.claimed(key)).inherits
+    assert ("done" if settled else "dead") == (await hand.status("e1"))[0]
 
 
 async def test_failed_attempts_to_plan_are_counted(hand: Hand) -> None:
-    """A claim that is put off is due then, with one attempt more; a newer event begins to count anew."""
+    """A claim that is put off is due then, with one attempt more."""
     key = await hand.due(tier_change("e1"))
 
     instants = [await hand.released(await hand.claimed(key, FAR), FAR, retry_at=LATER + n) for n in range(2)]
-    third = await hand.claimed(key, FAR)
-    await hand.due(tier_change("e2", NOW + 1))
-    await hand.released(third, FAR, retry_at=LATER)
 
     assert [LATER, LATER + 1] == instants
-    assert (2, 0) == (third.attempt, (await hand.claimed(key, FAR)).attempt)
+    assert 2 == (await hand.claimed(key, FAR)).attempt
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_newer_event_ends_the_count(hand: Hand, *, held: bool) -> None:
+    """A newer tier change, be the key held or waiting, is tried as often as any other."""
+    key = await hand.due(tier_change("e1"))
+    await hand.released(await hand.claimed(key), retry_at=NOW)
+    second = await hand.claimed(key)
+    if held:
+        await hand.due(tier_change("e2", NOW + 1))
+    await hand.released(second, retry_at=LATER)
+    if not held:
+        await hand.due(tier_change("e2", NOW + 1))
+
+    third = await hand.claimed(key)
+
+    assert (1, 0) == (second.attempt, third.attempt)
 
 
 async def test_a_complete_plan_ends_the_count(hand: Hand) -> None:
-    """Once the plan is written, failures to read the group later begin to count anew."""
+    """Once the plan is written, even if the worker dies then, failures to read the group later count anew."""
     key = await hand.due(tier_change("e1"))
     await hand.released(await hand.claimed(key), retry_at=NOW)
     claim = await hand.claimed(key)
     await hand.planned(claim, owed(ANN))
-    await hand.released(claim)
 
-    assert (1, 0) == (claim.attempt, (await hand.claimed(key)).attempt)
+    again = await hand.claimed(key, claim.until)
+
+    assert (1, 0) == (claim.attempt, again.attempt)
 
 
 async def test_many_release_in_one_commit(hand: Hand) -> None:

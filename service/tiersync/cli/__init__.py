@@ -1,5 +1,6 @@
 """The verbs of `tiersync`. Each imports what it needs when it is called, so that `--help` answers at once."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -46,6 +47,7 @@ app.command()(operating.doctor)
 
 def main() -> None:
     """Run a verb. What went wrong is said in plain words on stderr: exit 2 for settings, 1 for the rest."""
+    os.umask(0o077)  # what is stored holds personal data: it is nobody else's to read
     try:
         app()
     except TiersyncError as error:

@@ -137,7 +137,7 @@ def replayed(report: Mapping[str, Any]) -> None:
         return
     out.print(
         f"{_events(report['matched'])} replayed: {report['due']} due again, {report['converges']} overtaken meanwhile "
-        f"(their groups go to the newest tier), {report['unchanged']} not ours to act on."
+        f"(their groups go to the newest tier), {report['unchanged']} unchanged (still dead, quarantined or ignored)."
     )
     if report["due"] or report["converges"]:
         out.print(

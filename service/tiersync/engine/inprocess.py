@@ -37,7 +37,7 @@ class WorkQueue:
         concurrent_max: int,
         sweep_s: float,
     ) -> None:
-        """`waiting_max` keys are held; `concurrent_max` keys of one org are worked on at once."""
+        """`waiting_max` keys of one org are held; `concurrent_max` of them are worked on at once."""
         self._work, self._sweep, self._now = work, sweep, now
         self._waiting_max, self._concurrent_max, self._sweep_s = waiting_max, concurrent_max, sweep_s
         self._lines: dict[int, deque[int]] = defaultdict(deque)
@@ -89,7 +89,7 @@ class WorkQueue:
                 self._set_timer()
         elif key in self._running:
             self._again.add(key)
-        elif key not in self._waiting and len(self._waiting) < self._waiting_max:
+        elif key not in self._waiting and len(self._lines[org]) < self._waiting_max:
             self._waiting.add(key)
             self._lines[org].append(key)
             self._dispatch(org)

@@ -250,5 +250,6 @@ def wake_owing(connection: Connection, arrival: Arrival, now: int) -> None:
     connection.execute(
         update(syncs)
         .where(syncs.c.org == arrival.org, syncs.c.customer == arrival.customer, syncs.c.owner.is_(None), owes)
+        .where(syncs.c.attempt == 0)  # after a failed attempt the wait stays
         .values(due_at=now)
     )

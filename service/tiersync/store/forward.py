@@ -72,9 +72,9 @@ class SyncRow:
         self.wake(now)
 
     def wake(self, now: int) -> None:
-        """Make the key due. While somebody holds it, its lease stays: the release looks again."""
+        """Make the key due. A lease stays (the release looks again), and so does the wait after a failed attempt."""
         self.changed = True
-        if self.owner is None:
+        if self.owner is None and (self.attempt == 0 or self.due_at is None):
             self.due_at = now
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
 
 from tiersync.fanout import AdjustmentStatus, Tier
 from tiersync.intake import EventStatus
@@ -81,25 +81,7 @@ def due_keys(connection: Connection, now: int, limit: int) -> Sequence[tuple[int
 
 def owed(connection: Connection, claim: Claim, now: int, limit: int) -> list[Due]:
     """The adjustments of a key that are due, the longest waiting first."""
-    columns = adjustments.c
-    found = connection.execute(
-        select(
-            columns.event,
-            events.c.event_id,
-            columns.member,
-            columns.action,
-            columns.tier_number,
-            columns.tier_name,
-            columns.expiry,
-            columns.verify,
-            columns.may_lower,
-            columns.attempts,
-        )
-        .join(events, events.c.id == columns.event)
-        .where(columns.sync == claim.sync, columns.status == AdjustmentStatus.DUE, columns.due_at <= now)
-        .order_by(columns.due_at, columns.event, columns.member)
-        .limit(limit)
-    )
+    found = connection.execute(_OWED, {"_sync": claim.sync, "_now": now, "_limit": limit})
     return [
         Due(
             event=row.event,
@@ -114,6 +96,27 @@ def owed(connection: Connection, claim: Claim, now: int, limit: int) -> list[Due
         )
         for row in found
     ]
+
+
+_of: Final = adjustments.c
+_OWED: Final = (
+    select(
+        _of.event,
+        events.c.event_id,
+        _of.member,
+        _of.action,
+        _of.tier_number,
+        _of.tier_name,
+        _of.expiry,
+        _of.verify,
+        _of.may_lower,
+        _of.attempts,
+    )
+    .join(events, events.c.id == _of.event)
+    .where(_of.sync == bindparam("_sync"), _of.status == AdjustmentStatus.DUE, _of.due_at <= bindparam("_now"))
+    .order_by(_of.due_at, _of.event, _of.member)
+    .limit(bindparam("_limit"))
+)
 
 
 def led_elsewhere(connection: Connection, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:

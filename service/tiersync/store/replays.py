@@ -42,7 +42,10 @@ def replay(connection: Connection, replays: Sequence[Replay]) -> list[Replayed]:
 
 def _replay(connection: Connection, item: Replay) -> Replayed:
     arrival, key = item.arrival, key_of(item.arrival)
-    was = (connection.execute(select(events.c.status).where(events.c.id == item.event))).scalar_one()
+    stored = select(events.c.status, events.c.depth).where(events.c.id == item.event)
+    was, depth = connection.execute(stored).one()
+    if depth > arrival.policy.cascade_depth_max and not item.force:
+        return Replayed.UNCHANGED  # an echo of our own adjustments is one still
     if key is None:
         if was != EventStatus.PENDING:  # what is being worked on is not taken back by a changed setting
             _rewrite(connection, item, arrival.status, None)
@@ -55,6 +58,7 @@ def _replay(connection: Connection, item: Replay) -> Replayed:
         connection.execute(insert_for(connection, adjustments).on_conflict_do_nothing(), [owed])
         _owe_again(connection, item.event, item.now)
         _rewrite(connection, item, EventStatus.PENDING, sync.id)
+        sync.attempt = 0
         sync.wake(item.now)
         result = Replayed.DUE
     else:
