@@ -112,8 +112,9 @@ async def test_events_are_filtered(running: Service, query: dict[str, Any], expe
 async def test_following_next_shows_every_event_once(running: Service, limit: int) -> None:
     """Pages hold as many rows as asked for, and never more than is set; the last one has no next."""
     seen: list[str] = []
-    query: dict[str, Any] = {"limit": limit}
-    for _ in range(10):
+    pages, query = 0, {"limit": limit}
+    while pages < 10:
+        pages += 1
         page = (await running.ask("/api/events", **query)).json()
         assert min(limit, 2) >= len(page["events"])
         seen += [row["event_id"] for row in page["events"]]
@@ -122,6 +123,7 @@ async def test_following_next_shows_every_event_once(running: Service, limit: in
         query["before"] = page["next"]
 
     assert ["e5", "e/4 ?\n\u00e9", "e3", "e2", "e1"] == seen
+    assert 5 // min(limit, 2) + 1 == pages
 
 
 async def test_an_event_is_shown_with_its_adjustments(running: Service) -> None:

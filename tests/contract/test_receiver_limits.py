@@ -87,6 +87,15 @@ async def test_an_endless_body_is_cut_off(service: ServiceFactory) -> None:
         assert LIMIT + 2 * 512 >= endless.read
 
 
+async def test_a_body_that_says_that_it_is_too_large_is_not_read(service: ServiceFactory) -> None:
+    """A body whose declared length is beyond the limit is refused before any of it is read."""
+    declared = Stream([event()])
+    async with service(body_bytes_max=LIMIT) as running:
+        response = await running.deliver(declared, **{"Content-Length": str(LIMIT + 1)})
+
+        assert (413, 0) == (response.status_code, declared.read)
+
+
 async def test_a_body_in_pieces_is_one_body(service: ServiceFactory) -> None:
     """A body that comes in pieces without a length is stored as one."""
     body = event()
