@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from tests.journey.kit import free_port
+from tests.ports import free_port
 from tiersync import settings
 from tiersync.capillary.codes import CODES
 from tiersync.cli import app as cli

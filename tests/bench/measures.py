@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench import world
-from tests.bench.processes import MEASURED_CORE, OTHER_CORE, Running, ask, core_busy_s, free_port, output_of, running
+from tests.bench.processes import MEASURED_CORE, OTHER_CORE, Running, ask, core_busy_s, output_of, running
+from tests.ports import free_port
 
 CONNECTIONS: Final = 64
 WARM_UP: Final = 100

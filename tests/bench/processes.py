@@ -57,13 +57,6 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running(core: int, arguments: Sequence[str], port: int, env: Mapping[str, str], log: Path) -> Iterator[Running]:
     """Run `python -m arguments` until the end of the block, and wait for its port first."""

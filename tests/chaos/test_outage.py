@@ -4,7 +4,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.journey.kit import Town, free_port, listening, serving, town
+from tests.journey.kit import Town, listening, serving, town
+from tests.ports import free_port
 from tiersync.sandbox.app import build
 from tiersync.sandbox.settings import SandboxSettings
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import httpx
 import psutil
 
 from tests.conftest import OPERATOR_TOKEN, WEBHOOK_SECRET
+from tests.ports import free_port
 
 START_S_MAX: Final = 60
 END_S_MAX: Final = 30
@@ -41,12 +41,6 @@ class Server:
         """Send a signal and wait; return the exit code."""
         _family(self.process)[-1].send_signal(number)
         return self.process.wait(END_S_MAX)
-
-
-def free_port() -> int:
-    """Find a loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def start(folder: Path, port: int, before: Sequence[str] = (), **settings: str) -> subprocess.Popen[bytes]:

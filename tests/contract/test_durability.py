@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.server_kit import END_S_MAX, free_port, serving, start
+from tests.contract.server_kit import END_S_MAX, serving, start
 from tests.contract.store_kit import ANN, BOB, LEASE_MS, NOW, Hand, outcome, owed, tier_change
+from tests.ports import free_port
 from tiersync.engine import WorkQueue
 from tiersync.fanout import AdjustmentStatus
 from tiersync.store import Claim, Store, Want

@@ -16,6 +16,7 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
+from tests.ports import free_port
 from tiersync import app
 from tiersync.sandbox.app import build
 from tiersync.sandbox.credentials import basic
@@ -92,12 +93,6 @@ def listening(port: int = 0) -> socket.socket:
     found.bind(("127.0.0.1", port))
     found.listen(1024)
     return found
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with listening() as found:
-        return int(found.getsockname()[1])
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from tests.journey import processes
-from tests.journey.kit import FAST, LOGIN, ORG, SECRET, TOKEN, Family, Town, free_port
+from tests.journey.kit import FAST, LOGIN, ORG, SECRET, TOKEN, Family, Town
+from tests.ports import free_port
 
 MEMBERS = int(os.environ.get("TIERSYNC_TEST_MEMBERS", "5000"))
 MEMORY_GROWTH_BYTES_MAX = 48 * 1024 * 1024

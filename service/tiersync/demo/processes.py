@@ -1,13 +1,14 @@
 """The demo's child processes: started in sessions of their own, ended by their own process id."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ READY_S_MAX: Final = 60
 COMMAND_S_MAX: Final = 60
 END_S_MAX: Final = 10
 LINES_SHOWN: Final = 15
+_FIRST_PORT: Final = 12_000
+_PORTS: Final = 20_000
 
 
 class DemoError(Exception):
@@ -24,10 +27,17 @@ class DemoError(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports of loopback that nobody listens on, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+    """Find ports of loopback that nobody holds, all different.
+
+    They lie below those that systems lend to outgoing connections: a lent one could be taken before it is used.
+    """
+    found: set[int] = set()
+    while len(found) < count:
+        port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.add(port)
+    return list(found)
 
 
 def environment(**variables: object) -> Mapping[str, str]:

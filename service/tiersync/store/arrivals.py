@@ -7,9 +7,10 @@ the same commit, before anybody is answered.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, Executable, bindparam, exists, insert, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
@@ -183,9 +184,14 @@ def _insert(
                 **event_values(arrival),
             },
         )
-    statement = insert_for(connection, events).on_conflict_do_nothing()
-    found = connection.execute(statement.returning(events.c.id, events.c.org, events.c.event_id), list(rows.values()))
+    found = connection.execute(_insert_new(connection.dialect.name), list(rows.values()))
     return {(row.org, row.event_id): row.id for row in found}
+
+
+@cache
+def _insert_new(dialect: str) -> Executable:
+    statement = insert_for(dialect, events).on_conflict_do_nothing()
+    return statement.returning(events.c.id, events.c.org, events.c.event_id)
 
 
 def _echo_depths(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tuple[Key | None, int | None], int]:
@@ -200,21 +206,7 @@ def _echo_depths(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tu
     }
     if not windows:
         return {}
-    made = adjustments.c
-    found = connection.execute(
-        select(
-            made.org,
-            made.program,
-            made.member,
-            made.tier_number,
-            made.depth,
-            made.status,
-            made.planned_at,
-            made.last_at,
-        )
-        .where(made.member.in_({customer for _, _, customer in windows}))
-        .where(made.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DONE]))
-    )
+    found = connection.execute(_MADE, {"_members": list({customer for _, _, customer in windows})})
     depths: dict[tuple[Key | None, int | None], int] = {}
     for row in found:
         key = (row.org, row.program, row.member)
@@ -224,6 +216,23 @@ def _echo_depths(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tu
         if key in windows and recent:
             depths[key, row.tier_number] = max(row.depth + 1, depths.get((key, row.tier_number), 0))
     return depths
+
+
+_made: Final = adjustments.c
+_MADE: Final = (
+    select(
+        _made.org,
+        _made.program,
+        _made.member,
+        _made.tier_number,
+        _made.depth,
+        _made.status,
+        _made.planned_at,
+        _made.last_at,
+    )
+    .where(_made.member.in_(bindparam("_members", expanding=True)))
+    .where(_made.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DONE]))
+)
 
 
 def joiner_values(arrival: Arrival, event: int, sync: SyncRow) -> dict[str, Any]:

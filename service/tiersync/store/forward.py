@@ -6,6 +6,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Final
 
 from sqlalchemy import Connection, Table, bindparam, select, tuple_, update
@@ -90,9 +91,15 @@ _SAVED: Final = [
 ]
 
 
-def insert_for(connection: Connection, table: Table) -> SqliteInsert | PostgresqlInsert:
-    """An INSERT that knows ON CONFLICT, in the connection's own dialect."""
-    return postgresql_insert(table) if connection.dialect.name == "postgresql" else sqlite_insert(table)
+def insert_for(dialect: str, table: Table) -> SqliteInsert | PostgresqlInsert:
+    """An INSERT that knows ON CONFLICT, in the dialect of that name."""
+    return postgresql_insert(table) if dialect == "postgresql" else sqlite_insert(table)
+
+
+# Statements are made once and not per use: for a few rows, making one takes longer than running it.
+@cache
+def _create(dialect: str) -> SqliteInsert | PostgresqlInsert:
+    return insert_for(dialect, syncs).on_conflict_do_nothing()
 
 
 def hold(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
@@ -102,22 +109,28 @@ def hold(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
     held = _select(connection, keys)
     if missing := sorted(set(keys) - held.keys()):
         rows = [{"org": org, "program": program, "customer": customer} for org, program, customer in missing]
-        connection.execute(insert_for(connection, syncs).on_conflict_do_nothing(), rows)
+        connection.execute(_create(connection.dialect.name), rows)
         held |= _select(connection, missing)
     return held
 
 
 def _select(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
     wanted = [(customer, program, org) for org, program, customer in keys]
-    # SQLite finds triples by the index only if the customers are also named by themselves.
     customers = {customer for customer, _, _ in wanted}
-    found = connection.execute(
-        select(*_COLUMNS)
-        .where(syncs.c.customer.in_(customers), tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(wanted))
-        .order_by(syncs.c.id)
-        .with_for_update()
-    )
+    found = connection.execute(_SELECT, {"_customers": list(customers), "_keys": wanted})
     return {(row.org, row.program, row.customer): SyncRow(*row) for row in found}
+
+
+_SELECT: Final = (
+    select(*_COLUMNS)
+    .where(
+        # SQLite finds triples by the index only if the customers are also named by themselves.
+        syncs.c.customer.in_(bindparam("_customers", expanding=True)),
+        tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(bindparam("_keys", expanding=True)),
+    )
+    .order_by(syncs.c.id)
+    .with_for_update()
+)
 
 
 def save(connection: Connection, held: Iterable[SyncRow]) -> None:

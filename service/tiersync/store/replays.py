@@ -55,7 +55,7 @@ def _replay(connection: Connection, item: Replay) -> Replayed:
     sync = (hold(connection, {key}))[key]
     if arrival.kind is Kind.JOIN:
         owed = {**joiner_values(arrival, item.event, sync), "due_at": item.now}
-        connection.execute(insert_for(connection, adjustments).on_conflict_do_nothing(), [owed])
+        connection.execute(insert_for(connection.dialect.name, adjustments).on_conflict_do_nothing(), [owed])
         _owe_again(connection, item.event, item.now)
         _rewrite(connection, item, EventStatus.PENDING, sync.id)
         sync.attempt = 0

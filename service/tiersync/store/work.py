@@ -7,9 +7,10 @@ later claim of the same key changes nothing any more.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, func, select, update
 
 from tiersync.fanout import AdjustmentStatus, Owed, Tier
 from tiersync.intake import EventStatus
@@ -101,16 +102,7 @@ def claim(connection: Connection, wants: Sequence[Want]) -> list[Claim | None]:
     """Hold the keys that are due and free. None for one that is not."""
     ids = {want.sync for want in wants}
     now = max(want.now for want in wants)
-    free = {
-        row.id: row
-        for row in connection.execute(
-            select(syncs, events.c.depth, _NEWEST)
-            .outerjoin(events, events.c.id == syncs.c.event)
-            .where(syncs.c.id.in_(ids), syncs.c.due_at <= now)
-            .order_by(syncs.c.id)
-            .with_for_update(of=syncs, skip_locked=True)
-        )
-    }
+    free = {row.id: row for row in connection.execute(_DUE_AND_FREE, {"_ids": list(ids), "_now": now})}
     answers: list[Claim | None] = []
     held = []
     for want in wants:
@@ -130,6 +122,13 @@ _NEWEST: Final = (
     .correlate(syncs)
     .scalar_subquery()
     .label("newest")
+)
+_DUE_AND_FREE: Final = (
+    select(syncs, events.c.depth, _NEWEST)
+    .outerjoin(events, events.c.id == syncs.c.event)
+    .where(syncs.c.id.in_(bindparam("_ids", expanding=True)), syncs.c.due_at <= bindparam("_now"))
+    .order_by(syncs.c.id)
+    .with_for_update(of=syncs, skip_locked=True)
 )
 _HOLD: Final = (
     update(syncs)
@@ -163,9 +162,15 @@ def _claimed(row: Any, want: Want) -> Claim:
 def _holding(connection: Connection, claims: Iterable[Claim]) -> dict[int, Any]:
     """The rows of these claims' keys, locked; a claim is good while its fence is still the row's."""
     ids = {claim.sync for claim in claims}
-    columns = (syncs.c.id, syncs.c.fence, syncs.c.generation, syncs.c.planned, syncs.c.event, syncs.c.settled)
-    found = connection.execute(select(*columns).where(syncs.c.id.in_(ids)).order_by(syncs.c.id).with_for_update())
-    return {row.id: row for row in found}
+    return {row.id: row for row in connection.execute(_HOLDING, {"_ids": list(ids)})}
+
+
+_HOLDING: Final = (
+    select(syncs.c.id, syncs.c.fence, syncs.c.generation, syncs.c.planned, syncs.c.event, syncs.c.settled)
+    .where(syncs.c.id.in_(bindparam("_ids", expanding=True)))
+    .order_by(syncs.c.id)
+    .with_for_update()
+)
 
 
 def _is_current(claim: Claim, row: Any) -> bool:
@@ -178,19 +183,7 @@ def plan(connection: Connection, plans: Sequence[Plan]) -> list[bool]:
     answers = [_is_current(item.claim, rows.get(item.claim.sync)) for item in plans]
     good = [item for item, current in zip(plans, answers, strict=True) if current]
     if owed := [_owed_values(item, owed) for item in good for owed in item.owed]:
-        # A plan that is made again (after a crash, by a replay) corrects what is still due and leaves the rest alone.
-        statement = insert_for(connection, adjustments)
-        corrected: dict[str, ColumnElement[Any]] = {name: statement.excluded[name] for name in _CORRECTED}
-        corrected["due_at"] = case((statement.excluded.due_at.is_not(None), adjustments.c.due_at))
-        corrected["reason"] = func.coalesce(statement.excluded.reason, adjustments.c.reason)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["event", "member"],
-                set_=corrected,
-                where=adjustments.c.status == AdjustmentStatus.DUE,
-            ),
-            owed,
-        )
+        connection.execute(_write_owed(connection.dialect.name), owed)
     if complete := [item for item in good if item.last]:
         connection.execute(
             _PLANNED,
@@ -206,6 +199,18 @@ def plan(connection: Connection, plans: Sequence[Plan]) -> list[bool]:
             ],
         )
     return answers
+
+
+@cache
+def _write_owed(dialect: str) -> Executable:
+    """A plan that is made again (after a crash, by a replay) corrects what is still due and leaves the rest alone."""
+    statement = insert_for(dialect, adjustments)
+    corrected: dict[str, ColumnElement[Any]] = {name: statement.excluded[name] for name in _CORRECTED}
+    corrected["due_at"] = case((statement.excluded.due_at.is_not(None), adjustments.c.due_at))
+    corrected["reason"] = func.coalesce(statement.excluded.reason, adjustments.c.reason)
+    return statement.on_conflict_do_update(
+        index_elements=["event", "member"], set_=corrected, where=adjustments.c.status == AdjustmentStatus.DUE
+    )
 
 
 _CORRECTED: Final = ("tier_number", "tier_name", "may_lower", "expiry", "status")
@@ -362,21 +367,28 @@ _FREE: Final = (
 
 def _pending(connection: Connection, ids: Collection[int]) -> dict[int, dict[int, _Tally]]:
     """Each key's pending events, in the order of arrival. Joins may be as many as a group has members."""
-    mine = events.c.sync.in_(ids), events.c.status == EventStatus.PENDING
     pending: dict[int, dict[int, _Tally]] = {id_: {} for id_ in ids}
-    for row in connection.execute(select(events.c.id, events.c.sync).where(*mine).order_by(events.c.id)):
+    for row in connection.execute(_PENDING, {"_ids": list(ids)}):
         pending[row.sync][row.id] = _Tally()
-    owing = adjustments.c
-    found = connection.execute(
-        select(events.c.sync, owing.event, owing.status, func.min(owing.due_at), func.min(owing.reason))
-        .join(events, events.c.id == owing.event)
-        .where(*mine, owing.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DEAD]))
-        .group_by(events.c.sync, owing.event, owing.status)
-    )
-    for sync, event, status, next_at, reason in found:
+    for sync, event, status, next_at, reason in connection.execute(_OWING, {"_ids": list(ids)}):
         tally = pending[sync][event]
         if status == AdjustmentStatus.DUE:
             tally.next_at = next_at
         else:
             tally.dead, tally.reason = True, reason
     return pending
+
+
+_PENDING: Final = (
+    select(events.c.id, events.c.sync)
+    .where(events.c.sync.in_(bindparam("_ids", expanding=True)), events.c.status == EventStatus.PENDING)
+    .order_by(events.c.id)
+)
+_owing: Final = adjustments.c
+_OWING: Final = (
+    select(events.c.sync, _owing.event, _owing.status, func.min(_owing.due_at), func.min(_owing.reason))
+    .join(events, events.c.id == _owing.event)
+    .where(events.c.sync.in_(bindparam("_ids", expanding=True)), events.c.status == EventStatus.PENDING)
+    .where(_owing.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DEAD]))
+    .group_by(events.c.sync, _owing.event, _owing.status)
+)
