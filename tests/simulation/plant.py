@@ -1,0 +1,165 @@
+"""The service of one simulated process: the real receiver, store verbs, engine, worker and client on virtual time.
+
+Only the edges are replaced: the clock, the dice, the HTTP transport, and the threads of the database. Its tables are
+real, in SQLite's memory; a transaction is atomic there as it is on disk, takes a drawn while, and may be committed
+without that its process hears of it.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from starlette.requests import Request
+
+from tests.simulation.capillary import PROGRAM
+from tests.simulation.capillary import Capillary as World
+from tests.simulation.loop import Process, SimulatedLoop
+from tiersync.capillary import Basic, Capillary, Gate, Limits
+from tiersync.engine import WorkQueue
+from tiersync.fanout import Policy
+from tiersync.intake import ANY_ORG
+from tiersync.receiver import Limits as ReceiverLimits
+from tiersync.receiver import Receiver, Secrets
+from tiersync.retry import Schedule
+from tiersync.store import Store
+from tiersync.store.tables import metadata
+from tiersync.worker import Limits as WorkerLimits
+from tiersync.worker import Org, Worker
+
+EPOCH_MS: Final = 1_760_000_000_000
+SECRET: Final = b"simulated"
+LEASE_S: Final = 12.0
+ATTEMPT_S_MAX: Final = 2.0
+ATTEMPTS_MAX: Final = 60
+
+T = TypeVar("T")
+
+
+def tables() -> Engine:
+    """Make an empty store in memory; `emptied` empties it for the next history."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    metadata.create_all(engine)
+    return engine
+
+
+def emptied(engine: Engine) -> Engine:
+    """Forget everything that a history wrote."""
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    return engine
+
+
+class Database:
+    """What `store.database.Database` promises, without threads."""
+
+    def __init__(self, engine: Engine, dice: random.Random) -> None:
+        self._engine, self._dice = engine, dice
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Commit at one instant, somewhere within a drawn while."""
+        await self._while()
+        with self._engine.begin() as connection:
+            result = work(connection)
+        await self._while()
+        return result
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Read what is committed at one instant."""
+        return await self.write(work)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def _while(self) -> None:
+        if (seconds := self._dice.choice((0.0, 0.0, 0.001, 0.01, 0.03))) > 0:
+            await asyncio.sleep(seconds)
+
+
+class Plant:
+    """One process, from its start to its end."""
+
+    def __init__(
+        self, process: Process, loop: SimulatedLoop, engine: Engine, world: World, dice: random.Random
+    ) -> None:
+        """Put the parts together as `app.py` does."""
+        self.process, self._loop = process, loop
+        policy = Policy(default_program=PROGRAM)
+        self.store = Store(Database(engine, dice), 64, lambda _: None)  # type: ignore[arg-type]
+        client = Capillary(
+            url="http://capillary",
+            source="INSTORE",
+            transport=world,
+            auth=Basic("till", "password"),
+            gate=Gate(concurrent_max=8, per_minute_max=0, now=loop.time, sleep=asyncio.sleep),
+            limits=Limits(0.5, ATTEMPT_S_MAX, 3),
+            now=loop.time,
+            sleep=asyncio.sleep,
+            observe=lambda *_: None,
+        )
+        worker = Worker(
+            store=self.store,
+            orgs={ANY_ORG: Org(client, policy, ATTEMPT_S_MAX, 1000)},
+            schedule=Schedule(delays_s=(0.5, 1, 2, 4), attempts_max=ATTEMPTS_MAX, delay_s_max=8),
+            limits=WorkerLimits(LEASE_S, 3, 4, 4),
+            owner=process.name,
+            now=self._now,
+            monotonic=loop.time,
+            dice=dice.random,
+            settled=lambda *_: None,
+            step=lambda _: None,
+        )
+        self.queue = WorkQueue(
+            work=worker.turn,
+            sweep=self.store.sweep,
+            now=self._now,
+            waiting_max=100,
+            concurrent_max=4,
+            sweep_s=1.0,
+        )
+        self._receiver = Receiver(
+            store=self.store,
+            secrets=Secrets("x-secret", [SECRET], [], 300),
+            orgs={ANY_ORG: policy},
+            limits=ReceiverLimits(100_000, 5, 100, 1),
+            now=self._now,
+            monotonic=loop.time,
+            wake=self.queue.wake,
+            answered=lambda *_: None,
+        )
+
+    def _now(self) -> int:
+        return EPOCH_MS + int(1000 * self._loop.time())
+
+    async def start(self, *, alone: bool) -> None:
+        """Begin to work; `alone` on its tables, it may take back what its former life held."""
+        self.store.writer.start()
+        if alone:
+            await self.store.reclaim(self._now())
+        self.queue.start()
+
+    async def deliver(self, body: bytes) -> int:
+        """Take one webhook; returns the HTTP status of the answer."""
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        headers = [(b"x-secret", SECRET), (b"content-length", str(len(body)).encode())]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/webhooks/capillary",
+            "headers": headers,
+            "query_string": b"",
+        }
+        response = await self._receiver(Request(scope, receive))
+        return response.status_code
