@@ -27,6 +27,7 @@ from tiersync.console import Console
 from tiersync.engine import WorkQueue
 from tiersync.errors import SettingsError
 from tiersync.fanout import Policy
+from tiersync.listening import bounded
 from tiersync.settings import OrgSettings, Settings, missing_to_serve
 from tiersync.store import Store, database, open_store
 from tiersync.store.writer import Step
@@ -258,6 +259,8 @@ async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _
                 application,
                 host=settings.host,
                 port=settings.port,
+                http=bounded(settings.head_read_s_max, settings.head_bytes_max),
+                ws="none",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,  # nothing here asks who the client is

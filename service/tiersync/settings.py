@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     BaseModel,
     BeforeValidator,
@@ -61,6 +62,15 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _bare(url: AnyHttpUrl) -> AnyHttpUrl:
+    """Refuse what does not belong into a base address; a password there would be shown wherever the address is."""
+    if url.username or url.password:
+        raise ValueError("name user and password in settings of their own")
+    if url.query or url.fragment:
+        raise ValueError("must end with the host or a path")
+    return url
+
+
 Secrets = Annotated[list[Annotated[SecretStr, Field(min_length=1)]], NoDecode, BeforeValidator(_split)]
 Delays = Annotated[list[Annotated[float, Field(ge=0)]], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 
@@ -70,7 +80,9 @@ class OrgSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    capillary_url: AnyHttpUrl | None = Field(None, description="Base address of the org's Capillary API.")
+    capillary_url: Annotated[AnyHttpUrl, AfterValidator(_bare)] | None = Field(
+        None, description="Base address of the org's Capillary API."
+    )
     capillary_username: str | None = Field(None, description="Till user, for Basic authentication.")
     capillary_password: SecretStr | None = Field(
         None, description="Its password; sent in the MD5 form Capillary wants."
@@ -141,6 +153,8 @@ class Settings(OrgSettings, BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
 
+    head_bytes_max: int = Field(64 * 1024, ge=1024, description="Largest head of a request, bytes.")
+    head_read_s_max: float = Field(10, gt=0, description="Longest time to read a request's head, seconds.")
     body_bytes_max: int = Field(1024 * 1024, ge=1024, description="Largest webhook body once unzipped, bytes.")
     body_read_s_max: float = Field(10, gt=0, description="Longest time to read a body, seconds.")
     deliveries_concurrent_max: int = Field(512, ge=1, description="Deliveries taken at once; others come later.")
@@ -256,7 +270,7 @@ def _problem(item: Any) -> str:
         shown, name = f"{PREFIX}{where[0].upper()}", where[0]
     if item["type"] == "extra_forbidden":
         return f"{shown}: there is no such setting"
-    return f"{shown}: {item['msg']}. Example: {shown}={example(name)}"
+    return f"{shown}: {str(item['msg']).removeprefix('Value error, ')}. Example: {shown}={example(name)}"
 
 
 def example(name: str) -> str:

@@ -85,7 +85,14 @@ def test_whatever_is_missing_is_named_with_an_example(
 
 
 WRONG = {
-    "CAPILLARY_URL": ["api.capillarytech.com", "ftp://x"],
+    "CAPILLARY_URL": [
+        "api.capillarytech.com",
+        "ftp://x",
+        "https://u:p@x",
+        "https://u@x",
+        "https://x?a=b",
+        "https://x/#a",
+    ],
     "CALLS_CONCURRENT_MAX": ["0", "many"],
     "CALL_S_MAX": ["0", "-1", "inf", "nan", "8 s"],
     "DEFAULT_PROGRAM": ["0", "Gold"],
