@@ -8,10 +8,10 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from enum import StrEnum
-from functools import partial
+from typing import Final
 
 import structlog
 import uvicorn
@@ -21,17 +21,19 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import tiersync
-from tiersync import receiver, worker
-from tiersync.capillary import Basic, Capillary, Gate, HttpxTransport, Limits, OAuth
+from tiersync import jobs, receiver, retention, worker
+from tiersync.capillary import Basic, Breaks, Capillary, Gate, HttpxTransport, Limits, OAuth, State
 from tiersync.console import Console
 from tiersync.engine import WorkQueue
 from tiersync.errors import SettingsError
 from tiersync.fanout import Policy
+from tiersync.intake import EventStatus
 from tiersync.listening import bounded
-from tiersync.settings import OrgSettings, Settings, missing_to_serve
-from tiersync.store import Store, database, open_store
+from tiersync.settings import OrgSettings, Settings, missing_to_serve, unknown_variables
+from tiersync.store import Job, Store, database, open_store
 from tiersync.store.writer import Step
 from tiersync.telemetry import Metrics
+from tiersync.watch import Watch
 
 
 class Role(StrEnum):
@@ -67,8 +69,29 @@ def policies(settings: Settings) -> Mapping[int, Policy]:
     return {org: values.policy for org, values in settings.by_org().items()}
 
 
-def capillary(values: OrgSettings, metrics: Metrics | None = None) -> Capillary:
-    """One org's API, with credentials, limits and connections of its own."""
+def clerk(
+    settings: Settings, opened: Store, clock: Callable[[], int], told: Callable[[Job], None] = lambda _: None
+) -> jobs.Clerk:
+    """Whoever works on stored jobs in this process."""
+    return jobs.Clerk(
+        opened, policies(settings), purging(settings), owner=_owner(), now=clock, sleep=asyncio.sleep, told=told
+    )
+
+
+def purging(settings: Settings) -> jobs.Limits:
+    """What a purge spares."""
+    echo_s = max(values.echo_window_s for values in settings.by_org().values())
+    return jobs.Limits(settings.lease_s, settings.duplicates_days, echo_s, settings.purge_batch_max)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def capillary(
+    values: OrgSettings, metrics: Metrics | None = None, changed: Callable[[], None] = lambda: None
+) -> Capillary:
+    """One org's API, with credentials, limits and connections of its own. `changed` hears of its breaker."""
     url = str(values.capillary_url).rstrip("/")
     transport = HttpxTransport(
         connections_max=values.calls_concurrent_max,
@@ -99,10 +122,18 @@ def capillary(values: OrgSettings, metrics: Metrics | None = None) -> Capillary:
             now=time.monotonic,
             sleep=asyncio.sleep,
         ),
-        limits=Limits(values.call_s_max, values.attempt_s_max, values.burst_tries_max),
+        limits=Limits(
+            values.call_s_max,
+            values.attempt_s_max,
+            values.burst_tries_max,
+            Breaks(
+                values.breaker_failures_max, values.breaker_pause_s, values.breaker_pause_s_max, values.attempt_s_max
+            ),
+        ),
         now=time.monotonic,
         sleep=asyncio.sleep,
         observe=(metrics or Metrics()).called,
+        changed=changed,
     )
 
 
@@ -162,11 +193,16 @@ async def _engine(
     stack: AsyncExitStack,
 ) -> WorkQueue:
     orgs = {}
+    watch = Watch(opened, now=clock, monotonic=time.monotonic, every_s=settings.sweep_s)
     for org, values in settings.by_org().items():
-        api = capillary(values, metrics)
+        api = capillary(values, metrics, watch.changed)
         stack.push_async_callback(api.close)
+        await watch.begin(org, api)
         orgs[org] = worker.Org(api, values.policy, values.attempt_s_max, values.members_max)
-        metrics.gate_closed_seconds.labels(org).set_function(partial(_closed_s, api.gate))
+        _measure(metrics, org, api)
+    await stack.enter_async_context(_beside(watch.run(), "watch"))
+    await stack.enter_async_context(_beside(clerk(settings, opened, clock).serve(settings.sweep_s), "jobs"))
+    await stack.enter_async_context(_beside(_forgetting(settings, opened, clock), "retention"))
     working = worker.Worker(
         store=opened,
         orgs=orgs,
@@ -174,7 +210,7 @@ async def _engine(
         limits=worker.Limits(
             settings.lease_s, settings.plan_batch_max, settings.owed_batch_max, settings.key_calls_concurrent_max
         ),
-        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        owner=_owner(),
         now=clock,
         monotonic=time.monotonic,
         dice=random.random,
@@ -197,8 +233,42 @@ async def _engine(
     return engine
 
 
-def _closed_s(gate: Gate) -> float:
-    return gate.closed_s
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
+    """Have something go on beside the block; it ends with it."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _forgetting(settings: Settings, opened: Store, clock: Callable[[], int]) -> Coroutine[None, None, None]:
+    done, dead = settings.retention_done_days, settings.retention_dead_days
+    return retention.keep_house(
+        opened,
+        {
+            EventStatus.DONE: done,
+            EventStatus.IGNORED: done,
+            EventStatus.SUPERSEDED: done,
+            EventStatus.DEAD: dead,
+            EventStatus.QUARANTINED: dead,
+        },
+        horizon=purging(settings).horizon,
+        rows_max=settings.purge_batch_max,
+        every_s=settings.retention_s,
+        now=clock,
+    )
+
+
+_BREAKER_STATES: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+
+
+def _measure(metrics: Metrics, org: int, api: Capillary) -> None:
+    metrics.gate_closed_seconds.labels(org).set_function(lambda: api.gate.closed_s)
+    metrics.breaker_state.labels(org).set_function(lambda: _BREAKER_STATES[api.breaker.state])
+    metrics.org_paused.labels(org).set_function(lambda: api.paused)
 
 
 def _signing_keys(settings: Settings) -> list[bytes]:
@@ -253,6 +323,8 @@ def _collect_rarely() -> None:
 async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _: None) -> None:
     """Serve until SIGTERM or SIGINT: then stop accepting, finish what is in flight, close the store."""
     log = structlog.get_logger("tiersync")
+    for line in unknown_variables(os.environ):
+        log.warning("settings.unknown", problem=line)
     async with service(settings, role, step) as application:
         server = _Server(
             uvicorn.Config(

@@ -80,6 +80,7 @@ class Policy:
     on_join: OnJoin = OnJoin.ADJUST
     cascade_depth_max: int = 0
     echo_window_s: int = 300
+    created_ahead_s_max: int = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +147,25 @@ class Owed:
     skip: str | None = None
 
 
-def plan(
+def plan(  # noqa: PLR0913 - what a plan depends on
     action: Action,
     tier: Tier,
     group: Group,
     policy: Policy,
     *,
     inherits: bool,
+    lowers: bool,
     led_elsewhere: Mapping[int, Tier],
 ) -> Iterator[Owed]:
     """Yield one adjustment for every active secondary of `group`.
 
     `inherits` says that an unfinished tier change was overtaken by this one, so that nothing is known about where the
-    members stand. `led_elsewhere` gives, for the `highest` policy, the tier that other primaries gave to a member.
+    members stand; `lowers`, that it was a downgrade. `led_elsewhere` gives, for the `highest` policy, the tier that
+    other primaries gave to a member.
     """
     verify = inherits or (action is Action.RENEW and policy.renewal is Renewal.CONVERGE)
     # An inherited downgrade still has to bring down whom it did not reach, whatever came after it.
-    may_lower = inherits or action is Action.DOWNGRADE or policy.secondary_above_primary is Above.MATCH
+    may_lower = lowers or action is Action.DOWNGRADE or policy.secondary_above_primary is Above.MATCH
     for member in group.secondaries():
         if policy.several_groups is SeveralGroups.DEFAULT_GROUP and not member.default_group:
             yield Owed(member.customer, action, tier, verify, may_lower, skip="not_default_group")

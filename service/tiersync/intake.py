@@ -43,8 +43,9 @@ class Arrival:
     """What the store is to write of one delivery.
 
     `org` and `event_id` identify it. `changed_at` (epoch milliseconds) orders the tier changes of one primary:
-    Capillary's `createdAt` if it is `dated`, else the time of arrival. `customer` is the primary for a tier change and
-    for a join or leave; `member` is who joined or left. `policy` is how the org wants it treated.
+    Capillary's `createdAt` if it is `dated`, else the time of arrival; a date too far ahead of its arrival is none.
+    `customer` is the primary for a tier change and for a join or leave; `member` is who joined or left. `policy` is how
+    the org wants it treated.
     """
 
     org: int
@@ -135,17 +136,22 @@ def _verdict(reading: Reading, policy: Policy | None) -> _Verdict:
 
 def _arrival(reading: Reading, body: bytes, received_at: int, org: int, policy: Policy, verdict: _Verdict) -> Arrival:
     envelope = reading.envelope
+    created_at, ahead = envelope.created_at, None
+    if created_at is not None and 0 < policy.created_ahead_s_max < (created_at - received_at) / 1000:
+        # Believed, it would make every later event of this primary stale until that day.
+        ahead = f"createdAt: {(created_at - received_at) // 1000} s ahead of its arrival; ordered by arrival instead"
+        created_at = None
     arrival = Arrival(
         org=org,
         event_id=envelope.event_id,
         status=verdict.status,
         reason=verdict.reason,
-        detail=verdict.detail,
+        detail=verdict.detail or ahead,
         kind=Kind.OTHER,
         name=envelope.name,
         received_at=received_at,
-        changed_at=received_at if envelope.created_at is None else envelope.created_at,
-        dated=envelope.created_at is not None,
+        changed_at=received_at if created_at is None else created_at,
+        dated=created_at is not None,
         body=body,
         policy=policy,
         event_log_id=envelope.event_log_id,

@@ -5,7 +5,8 @@ top level is the only org. Each limit has its unit in its name.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -36,6 +37,7 @@ from tiersync.intake import ANY_ORG
 from tiersync.retry import Schedule
 
 PREFIX: Final = "TIERSYNC_"
+_SANDBOX: Final = "TIERSYNC_SANDBOX_"  # the sandbox has settings of its own
 FILE_VARIABLE: Final = "TIERSYNC_CONFIG"
 DEFAULT_FILE: Final = "tiersync.toml"
 
@@ -98,6 +100,11 @@ class OrgSettings(BaseModel):
     attempt_s_max: float = Field(10, gt=0, description="Longest call with its short burst of tries, seconds.")
     burst_tries_max: int = Field(3, ge=1, description="Tries in that short burst.")
     response_bytes_max: int = Field(32 * 1024 * 1024, ge=1024, description="Longest answer that is read, bytes.")
+    breaker_failures_max: int = Field(
+        10, ge=0, description="Failed calls in a row before no more are made; 0: they always are."
+    )
+    breaker_pause_s: float = Field(5, gt=0, description="First pause until a call probes, seconds; then each doubles.")
+    breaker_pause_s_max: float = Field(60, gt=0, description="Longest pause between two probes, seconds.")
     members_max: int = Field(50_000, ge=1, description="Largest group that is worked on, members.")
 
     secondary_above_primary: fanout.Above = Field(
@@ -122,6 +129,9 @@ class OrgSettings(BaseModel):
     )
     cascade_depth_max: int = Field(0, ge=0, description="How many times adjustments may set off further ones.")
     echo_window_s: int = Field(300, ge=0, description="How long an adjustment's echo is expected, seconds.")
+    created_ahead_s_max: int = Field(
+        86_400, ge=0, description="How far ahead of its arrival an event's date is believed, seconds; 0: any."
+    )
 
     @property
     def policy(self) -> fanout.Policy:
@@ -171,6 +181,18 @@ class Settings(OrgSettings, BaseSettings):
     sweep_s: float = Field(1, gt=0, description="How often the tables are searched for due work, seconds.")
     shutdown_s_max: float = Field(15, gt=0, description="Longest time to finish what is in flight, seconds.")
 
+    retention_done_days: float = Field(
+        90, ge=0, description="How long done, ignored and superseded events are kept; 0: for ever."
+    )
+    retention_dead_days: float = Field(
+        0, ge=0, description="How long dead and quarantined events are kept; 0: for ever."
+    )
+    duplicates_days: float = Field(
+        14, ge=0, description="How long any event is kept, so that a duplicate of it is recognised."
+    )
+    retention_s: float = Field(600, gt=0, description="How often events that may go are looked for, seconds.")
+    purge_batch_max: int = Field(1000, ge=1, description="Adjustments removed in one commit.")
+
     retry_delays_s: Delays = Field(
         [2, 10, 60, 300, 1800, 7200, 21600], description="Delays before attempts 2, 3, …, seconds; the last repeats."
     )
@@ -206,11 +228,22 @@ class Settings(OrgSettings, BaseSettings):
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
+        if self.org != ANY_ORG and self.orgs:
+            raise ValueError(
+                f"{PREFIX}ORG: names the only org, and there are tables of several "
+                f"({', '.join(f'[orgs.{org}]' for org in self.orgs)}): remove one or the other"
+            )
         for org, values in self.by_org().items():
             if values.attempt_s_max * 2 > self.lease_s:
                 raise ValueError(
                     f"TIERSYNC_LEASE_S: must be at least twice attempt_s_max ({values.attempt_s_max:g}). "
                     f"Example: TIERSYNC_LEASE_S={values.attempt_s_max * 3:g}"
+                )
+            if values.breaker_pause_s > values.breaker_pause_s_max:
+                shown = f"orgs.{org}.breaker_pause_s" if self.orgs else f"{PREFIX}BREAKER_PAUSE_S"
+                raise ValueError(
+                    f"{shown}: must not exceed breaker_pause_s_max ({values.breaker_pause_s_max:g}). "
+                    f"Example: {shown}={values.breaker_pause_s_max:g}"
                 )
             if values.call_s_max > values.attempt_s_max:
                 shown = f"orgs.{org}.call_s_max" if self.orgs else f"{PREFIX}CALL_S_MAX"
@@ -238,6 +271,20 @@ def _inherited(shared: Mapping[str, Any], table: Any) -> Any:
     # OAuth goes before Basic: a till user of the org's own must not lose to a client that all share.
     own_basic = any(name in table for name in _BASIC)
     return {**{name: value for name, value in shared.items() if not (own_basic and name in _OAUTH)}, **table}
+
+
+def unknown_variables(variables: Iterable[str]) -> list[str]:
+    """Name the variables that look like settings and are none: a line each, with the nearest setting."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {FILE_VARIABLE}
+    return [
+        f"{name}: there is no such setting" + (f"; is {near[0]} meant?" if (near := _nearest(name, known)) else "")
+        for name in sorted(variables)
+        if name.upper().startswith(PREFIX) and not name.upper().startswith(_SANDBOX) and name.upper() not in known
+    ]
+
+
+def _nearest(name: str, known: Collection[str]) -> list[str]:
+    return get_close_matches(name.upper(), known, n=1)
 
 
 def _file() -> str:

@@ -77,6 +77,15 @@ class Metrics:
             ["org"],
             registry=self.registry,
         )
+        self.breaker_state = Gauge(
+            "tiersync_breaker_state",
+            "How the breaker stands: 0 closed, 1 half-open, 2 open.",
+            ["org"],
+            registry=self.registry,
+        )
+        self.org_paused = Gauge(
+            "tiersync_org_paused", "1 while an operator has paused the org.", ["org"], registry=self.registry
+        )
         self.keys_due = Gauge("tiersync_keys_due", "Keys whose time has come.", registry=self.registry)
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:

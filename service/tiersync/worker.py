@@ -6,10 +6,11 @@ the tables; nothing is remembered here.
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -35,6 +36,7 @@ from tiersync.intake import ANY_ORG, EventStatus
 from tiersync.retry import Again, Already, Applied, Dead, Decision, Done, Outcome, Refused, Schedule, Skipped, TryAgain
 from tiersync.store import Claim, Due, Plan, Release, Settlement, Store, Want
 from tiersync.store.writer import Step
+from tiersync.webhook import Action
 
 log: Final = structlog.get_logger("tiersync.worker")
 
@@ -133,7 +135,7 @@ class Worker:
         found = await turn.org.capillary.members(claim.customer, turn.until)
         match found:
             case NotTried():
-                return Release(claim, self._now())
+                return self._later(turn)
             case TryAgain() | Refused():
                 return self._put_off(claim, found)
             case NotPrimary():
@@ -149,7 +151,7 @@ class Worker:
             return release
         turn.members = {member.customer: member for member in found.secondaries()}
         await self._fan_out(turn)
-        return Release(claim, self._now())
+        return self._later(turn)
 
     async def _plan(self, turn: _Turn, group: Group) -> Release | None:
         """Write down what the tier change owes; a `Release` if that cannot be done in this turn."""
@@ -162,7 +164,9 @@ class Worker:
         if policy.several_groups is SeveralGroups.HIGHEST:
             for members in _batched((member.customer for member in group.secondaries()), self._limits.plan_batch_max):
                 elsewhere = {**elsewhere, **await self._store.led_elsewhere(claim, members)}
-        owed = fanout.plan(claim.action, tier, group, policy, inherits=claim.inherits, led_elsewhere=elsewhere)
+        owed = fanout.plan(
+            claim.action, tier, group, policy, inherits=claim.inherits, lowers=claim.lowers, led_elsewhere=elsewhere
+        )
         batches: list[Sequence[Owed]] = [*_batched(owed, self._limits.plan_batch_max)] or [()]
         for number, batch in enumerate(batches, start=1):
             last = number == len(batches)
@@ -179,7 +183,7 @@ class Worker:
         held = await self._primary(turn)
         match held:
             case NotTried():
-                return Release(claim, self._now())
+                return self._later(turn)
             case TryAgain() | Refused():
                 return self._put_off(claim, held)
             case Held(tier=Tier() as tier) if (
@@ -225,14 +229,15 @@ class Worker:
         """One attempt at one adjustment, from the decision what to call to the outcome on disk."""
         began = self._monotonic()
         async with self._customers.hold((turn.claim.org, due.member)):
-            outcome = await self._attempt(turn, due)
+            outcome, sent = await self._attempt(turn, due)
         if isinstance(outcome, NotTried):
             turn.over = True
             return
         attempt, now = due.attempts + 1, self._now()
         decision = retry.decide(outcome, attempt, now, self._schedule, self._dice())
         self._step("before settle")
-        if not await self._store.settle(_settlement(turn.claim, due, outcome, decision, attempt, now)):
+        settlement = _settlement(turn.claim, due, outcome, decision, attempt, now)
+        if not await self._store.settle(replace(settlement, sent=sent)):
             turn.over = True
         seconds = self._monotonic() - began
         name, reason = _name(outcome), getattr(outcome, "reason", "")
@@ -252,22 +257,16 @@ class Worker:
             seconds=round(seconds, 4),
         )
 
-    async def _attempt(self, turn: _Turn, due: Due) -> Outcome | NotTried:
+    async def _attempt(self, turn: _Turn, due: Due) -> tuple[Outcome | NotTried, Action | None]:
+        """Make the calls of one attempt; return what it came to, and the change that was sent last."""
         member = turn.members.get(due.member)
         if member is None:
             # Somebody who joined since the claim is not in the group as it was read: the next turn reads it again.
-            return NotTried() if due.event > turn.claim.newest else Skipped("left")
-        policy, program = turn.org.policy, turn.claim.program
-        tier = due.tier
-        if tier is None:  # a joiner
-            if policy.several_groups is SeveralGroups.DEFAULT_GROUP and not member.default_group:
-                return Skipped("not_default_group")
-            held = await self._primary(turn)
-            if not isinstance(held, Held):
-                return held
-            if held.tier is None:
-                return Refused("primary_without_tier")
-            tier = held.tier
+            return NotTried() if due.event > turn.claim.newest else Skipped("left"), None
+        tier = due.tier or await self._joiners_tier(turn, member)
+        if not isinstance(tier, Tier):
+            return tier, None
+        policy, program, sent = turn.org.policy, turn.claim.program, None
         expiry = due.expiry if policy.validity is Validity.MIRROR else None
         goal, steps = Goal(due.action, tier, due.may_lower), list[tuple[Move, Outcome | Held]]()
         move: Move | Outcome = fanout.first_move(due.action, verify=due.verify)
@@ -278,13 +277,28 @@ class Worker:
             if move is Move.READ:
                 answer = await capillary.tier(due.member, program, turn.until)
             else:
+                sent = Action(move.value)
                 answer = await capillary.adjust(due.member, program, move, tier.name, expiry, why, turn.until)
             self._step("after call")
             if isinstance(answer, NotTried):
-                return answer
+                return answer, sent
             steps.append((move, answer))
             move = fanout.next_move(goal, steps)
-        return move
+        return move, sent
+
+    async def _joiners_tier(self, turn: _Turn, member: Member) -> Tier | Outcome | NotTried:
+        """Whoever joined is owed whatever tier the primary holds now."""
+        if turn.org.policy.several_groups is SeveralGroups.DEFAULT_GROUP and not member.default_group:
+            return Skipped("not_default_group")
+        held = await self._primary(turn)
+        if not isinstance(held, Held):
+            return held
+        return held.tier or Refused("primary_without_tier")
+
+    def _later(self, turn: _Turn) -> Release:
+        """Give the key back with what is still owed: due when that is, but not while Capillary is away."""
+        now, away_s = self._now(), turn.org.capillary.away_s
+        return Release(turn.claim, now, not_before=now + math.ceil(1000 * away_s) if away_s else 0)
 
     def _put_off(self, claim: Claim, failure: TryAgain | Refused) -> Release:
         """The group or the tier could not be read: try the whole key again, or give the tier change up."""

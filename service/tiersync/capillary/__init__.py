@@ -4,9 +4,23 @@ The only place, with the sandbox, where a tier is called a slab.
 """
 
 from tiersync.capillary.auth import Basic, OAuth
+from tiersync.capillary.breaker import Breaker, Breaks, State
 from tiersync.capillary.client import Capillary, Limits, NotTried
 from tiersync.capillary.gate import Gate
 from tiersync.capillary.outcome import NotPrimary
 from tiersync.capillary.transport import HttpxTransport, Transport
 
-__all__ = ["Basic", "Capillary", "Gate", "HttpxTransport", "Limits", "NotPrimary", "NotTried", "OAuth", "Transport"]
+__all__ = [
+    "Basic",
+    "Breaker",
+    "Breaks",
+    "Capillary",
+    "Gate",
+    "HttpxTransport",
+    "Limits",
+    "NotPrimary",
+    "NotTried",
+    "OAuth",
+    "State",
+    "Transport",
+]

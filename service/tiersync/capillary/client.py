@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 from tiersync import __version__
 from tiersync.capillary import outcome
 from tiersync.capillary.auth import Auth
+from tiersync.capillary.breaker import AWAY, Breaker, Breaks, State
 from tiersync.capillary.codes import CODES, Reaction
 from tiersync.capillary.gate import Gate
 from tiersync.capillary.outcome import Answer, NotPrimary
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class NotTried:
-    """The org's limits left no room before the time was up: nothing was sent and no attempt was spent."""
+    """No attempt was spent: the limits left no room in time, the org is paused, or Capillary is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Limits:
     call_s_max: float
     attempt_s_max: float
     burst_tries_max: int
+    breaks: Breaks
 
 
 class Capillary:
@@ -63,11 +65,19 @@ class Capillary:
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
         observe: Callable[[str, float, str], None],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`observe` hears of every call: its name, its seconds and how it was answered."""
+        """`observe` hears of every call: its name, its seconds and how it was answered; `changed` of the breaker."""
         self._url, self._source = url.rstrip("/"), quote(source, safe="")
         self._transport, self._auth, self.gate, self._limits = transport, auth, gate, limits
-        self._now, self._sleep, self._observe = now, sleep, observe
+        self._now, self._sleep, self._observe, self._changed = now, sleep, observe, changed
+        self.breaker = Breaker(limits.breaks)
+        self.paused = False
+
+    @property
+    def away_s(self) -> float:
+        """For how many more seconds the breaker lets no call through."""
+        return 0.0 if self.breaker.state is State.CLOSED else max(0.0, self.breaker.until - self._now())
 
     async def members(self, primary: int, until: float) -> Group | NotPrimary | TryAgain | Refused | NotTried:
         """Read the group that `primary` leads, with all its members, past ones included."""
@@ -119,9 +129,21 @@ class Capillary:
 
         async def once() -> T | TryAgain | Refused | NotTried:
             nonlocal failure
-            if not await self.gate.enter(last):
+            if not self._admits(method) or not await self.gate.enter(last):
                 return failure or NotTried()  # once a call was made, its failure counts
+            if not self._admits(method):  # the wait in the gate may have been long
+                self.gate.leave()
+                return failure or NotTried()
+            probe = self.breaker.state is not State.CLOSED
+            self._stands(self.breaker.probed(self._now()))
             result = await self._once(name, method, path, body, read)
+            away = isinstance(result, TryAgain) and result.reason in AWAY
+            if isinstance(result, TryAgain) and away:
+                self._stands(self.breaker.failed(self._now(), result.reason, probe=probe))
+            else:
+                self._stands(self.breaker.answered(probe=probe))
+            if probe and away:
+                return NotTried()
             failure = result if isinstance(result, TryAgain) else None
             return result
 
@@ -148,6 +170,14 @@ class Capillary:
             retry_error_callback=_last_result,
         )
         return await retrying(following)
+
+    def _admits(self, method: str) -> bool:
+        return not self.paused and self.breaker.admits(self._now(), reading=method == "GET")
+
+    def _stands(self, breaker: Breaker) -> None:
+        before, self.breaker = self.breaker, breaker
+        if (before.state, before.until) != (breaker.state, breaker.until):
+            self._changed()
 
     async def _once(
         self, name: str, method: str, path: str, body: bytes | None, read: Callable[[Answer], T]

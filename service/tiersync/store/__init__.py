@@ -5,8 +5,9 @@
     plan      the adjustments that a tier change owes are written down
     settle    what one attempt came to is written down
     release   the key is free, its finished events are closed, and it is due again when it should be
-    replay    stored work is due again
     sweep     which keys are due, from the tables alone
+    pause     nobody works for an org until it is resumed
+    begin_job stored work is to be made due again, or removed, in steps that survive a crash
 
 One verb is one transaction, or a part of one: a single writer groups what is asked for at the same time into one
 commit.
@@ -16,30 +17,41 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, insert, text, update
+from sqlalchemy import URL, Connection, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tiersync.errors import SchemaOutdated, StoreUnavailable
 from tiersync.fanout import Tier
 from tiersync.intake import Arrival
-from tiersync.store import arrivals, database, reading, replays, work
+from tiersync.store import arrivals, database, jobs, orgs, reading, removal, work
 from tiersync.store.arrivals import Receipt, Received
 from tiersync.store.database import Database
+from tiersync.store.jobs import Advance, Begin, EndJob, Job, JobKind, JobStatus, WantJob
+from tiersync.store.orgs import BreakerNews, OrgState, Pause
 from tiersync.store.reading import Due, Selection, Stored
+from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.replays import Replay, Replayed
-from tiersync.store.tables import replays as replays_table
 from tiersync.store.tables import syncs
 from tiersync.store.work import Claim, Plan, Release, Settlement, Want
 from tiersync.store.writer import Apply, Step, Writer
 
 __all__ = [
+    "Advance",
+    "BreakerNews",
+    "Candidate",
     "Claim",
     "Due",
+    "Horizon",
+    "Job",
+    "JobKind",
+    "JobStatus",
+    "OrgState",
     "Plan",
     "Receipt",
     "Received",
     "Release",
+    "Removal",
     "Replay",
     "Replayed",
     "Selection",
@@ -47,6 +59,7 @@ __all__ = [
     "Store",
     "Stored",
     "Want",
+    "WantJob",
     "open_store",
 ]
 
@@ -67,11 +80,16 @@ class Store:
             "plan": work.plan,
             "release": work.release,
             "owed": _owed,
+            "pause": orgs.pause,
+            "resume": orgs.resume,
+            "tell_breaker": orgs.tell,
             "claim": work.claim,
-            "replay": replays.replay,
+            "begin_job": jobs.begin,
+            "claim_job": jobs.claim,
+            "advance_job": jobs.advance,
+            "end_job": jobs.end,
+            "purge": removal.remove_all,
             "reclaim": _reclaim,
-            "begin_replay": _begin_replay,
-            "end_replay": _end_replay,
             "probe": _probe,
         }
         self.writer = Writer(database, verbs, batch_max, step)
@@ -99,22 +117,90 @@ class Store:
         answer: int | None = await self.writer.submit("release", release)
         return answer
 
-    async def replay(self, replay: Replay) -> Replayed:
-        """Make a stored event due again."""
-        answer: Replayed = await self.writer.submit("replay", replay)
-        return answer
-
     async def reclaim(self, now: int) -> None:
         """Free every claim: for a process that knows it is the only one."""
         await self.writer.submit("reclaim", now)
 
-    async def begin_replay(self, **audit: Any) -> int:
-        """Write down that a replay begins; return its number."""
-        return int(await self.writer.submit("begin_replay", audit))
+    async def pause(self, org: int, *, by: str, reason: str | None, now: int) -> bool:
+        """Have nobody work for an org (0: for any), whoever works on these tables; False if it is paused already."""
+        return bool(await self.writer.submit("pause", Pause(org, by, reason, now)))
 
-    async def end_replay(self, number: int, replayed: int, now: int) -> None:
-        """Write down how far a replay came."""
-        await self.writer.submit("end_replay", (number, replayed, now))
+    async def resume(self, org: int) -> bool:
+        """End a pause; False if there was none."""
+        return bool(await self.writer.submit("resume", org))
+
+    async def orgs(self) -> list[OrgState]:
+        """Every org that was ever paused or whose Capillary was ever away."""
+        return await self._read(orgs.read)
+
+    async def tell_breaker(self, news: BreakerNews) -> None:
+        """Write down how an org's breaker stands."""
+        await self.writer.submit("tell_breaker", news)
+
+    async def begin_job(  # noqa: PLR0913 - what goes on record
+        self,
+        kind: JobKind,
+        selection: Selection,
+        *,
+        by: str,
+        now: int,
+        force: bool = False,
+        rate: int | None = None,
+        owner: str | None = None,
+        until: int | None = None,
+    ) -> Job:
+        """Write a job down: whoever is free takes it up, unless `owner` holds it `until` then from the beginning.
+
+        It is about the events that the selection holds now; `rate` is events a second.
+        """
+        matched, upto = await self._read(reading.measure, selection)
+        asked = Begin(kind, by, selection.asked(), force, rate, matched, upto, now, owner, until)
+        answer: Job = await self.writer.submit("begin_job", asked)
+        return answer
+
+    async def claim_job(self, want: WantJob) -> Job | None:
+        """Hold the oldest job that nobody works on."""
+        answer: Job | None = await self.writer.submit("claim_job", want)
+        return answer
+
+    async def advance_job(self, step: Advance) -> Job | None:
+        """Take a step of a job; None if it is over or somebody else's by now: then nothing was done."""
+        answer: Job | None = await self.writer.submit("advance_job", step)
+        return answer
+
+    async def end_job(
+        self, job: int, status: JobStatus, *, now: int, owner: str | None = None, detail: str | None = None
+    ) -> Job | None:
+        """End a job that runs; None if it does not, or if it is not `owner`'s."""
+        answer: Job | None = await self.writer.submit("end_job", EndJob(job, status, now, owner, detail))
+        return answer
+
+    async def cancel_job(self, job: int, *, by: str, now: int) -> Job | None:
+        """End a job before its time; what it did stays done. None if it does not run."""
+        return await self.end_job(job, JobStatus.CANCELLED, now=now, detail=f"by {by}")
+
+    async def jobs(self, limit: int, before: int | None = None) -> list[Job]:
+        """A page of jobs, the newest first."""
+        return await self._read(jobs.read, limit, before)
+
+    async def job(self, number: int) -> Job | None:
+        """One job."""
+        return await self._read(jobs.read_one, number)
+
+    async def purge(self, removal: Removal) -> int | None:
+        """Remove events and their adjustments; None if it has to be asked for once more, because they are many."""
+        answer: int | None = await self.writer.submit("purge", removal)
+        return answer
+
+    async def purgeable(self, selection: Selection, horizon: Horizon) -> int:
+        """How many events of a selection may go."""
+        return await self._read(removal.count, selection, horizon)
+
+    async def candidates(
+        self, selection: Selection, horizon: Horizon, limit: int, after: int = 0, upto: int | None = None
+    ) -> list[Candidate]:
+        """A page of events for a purge, the oldest first, and whether each may go."""
+        return await self._read(removal.candidates, selection, horizon, limit, after, upto)
 
     async def probe(self) -> None:
         """Write something and change nothing. Raises `StoreUnavailable`, or `SchemaOutdated`."""
@@ -148,9 +234,21 @@ class Store:
         """One event with a page of its adjustments, or None."""
         return await self._read(reading.show_event, org, event_id, limit, after)
 
-    async def stored(self, selection: Selection, limit: int, after: int = 0) -> list[Stored]:
+    async def stored(self, selection: Selection, limit: int, after: int, upto: int) -> list[Stored]:
         """A page of deliveries with their bytes, the oldest first."""
-        return await self._read(reading.stored, selection, limit, after)
+        return await self._read(reading.stored, selection, limit, after, upto)
+
+    async def export_events(
+        self, selection: Selection, limit: int, after: int = 0, *, bodies: bool = False
+    ) -> list[dict[str, Any]]:
+        """A page of whole events, the oldest first."""
+        return await self._read(reading.export_events, selection, limit, after, bodies=bodies)
+
+    async def export_adjustments(
+        self, selection: Selection, limit: int, after: tuple[int, int] = (0, 0)
+    ) -> list[dict[str, Any]]:
+        """A page of the adjustments of the selected events, the oldest first."""
+        return await self._read(reading.export_adjustments, selection, limit, after)
 
     async def counts(self) -> dict[str, dict[str, int]]:
         """How many events and adjustments stand where."""
@@ -219,18 +317,3 @@ def _probe(connection: Connection, probes: Sequence[None]) -> list[None]:
     if found.scalars().all() != [database.newest_version()]:
         raise SchemaOutdated("the schema is not the one this version needs: run `tiersync migrate`")
     return [None] * len(probes)
-
-
-def _begin_replay(connection: Connection, audits: Sequence[dict[str, Any]]) -> list[int]:
-    return [
-        (connection.execute(insert(replays_table).values(**audit).returning(replays_table.c.id))).scalar_one()
-        for audit in audits
-    ]
-
-
-def _end_replay(connection: Connection, ends: Sequence[tuple[int, int, int]]) -> list[None]:
-    for number, replayed, now in ends:
-        connection.execute(
-            update(replays_table).where(replays_table.c.id == number).values(replayed=replayed, finished_at=now)
-        )
-    return [None] * len(ends)

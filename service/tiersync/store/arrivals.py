@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, Executable, and_, bindparam, exists, insert, or_, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
@@ -120,8 +120,7 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receive
             duplicates.append(arrival)
             answers.append(Received(Receipt.DUPLICATE, arrival.org))
         else:
-            depth = depths.get((key_of(arrival), arrival.tier_number), 0) if arrival.kind is Kind.TIER else 0
-            answers.append(batch.place(arrival, event, depth))
+            answers.append(batch.place(arrival, event, depths.get(_caused(arrival), 0)))
     now = arrivals[-1].received_at
     save(connection, batch.held.values())
     supersede(connection, batch.overtaken, now)
@@ -194,31 +193,52 @@ def _insert_new(dialect: str) -> Executable:
     return statement.returning(events.c.id, events.c.org, events.c.event_id)
 
 
-def _echo_depths(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tuple[Key | None, int | None], int]:
-    """Find the deliveries that our own adjustments caused: same customer, program and tier, within the echo window.
+_Caused = tuple[Key | None, int | None, Action | None]
+"""What our own adjustment made of a customer, and what its event says in turn: whose, which tier, by which change."""
 
-    Maps (key, tier number) to how many adjustments in a row led to it.
+
+def _caused(arrival: Arrival) -> _Caused:
+    return key_of(arrival), arrival.tier_number, arrival.action
+
+
+def _echo_depths(connection: Connection, arrivals: Sequence[Arrival]) -> dict[_Caused, int]:
+    """Find the deliveries that our own adjustments caused: the same change of the same customer, program and tier.
+
+    It was sent within the echo window, or is on its way. Maps each to how many adjustments in a row led to it.
     """
-    windows = {
-        key: arrival.received_at - 1000 * arrival.policy.echo_window_s
+    asked = [
+        (arrival, key)
         for arrival in arrivals
         if arrival.kind is Kind.TIER and arrival.policy.echo_window_s and (key := key_of(arrival))
-    }
-    if not windows:
+    ]
+    if not asked:
         return {}
-    found = connection.execute(_MADE, {"_members": list({customer for _, _, customer in windows})})
-    depths: dict[tuple[Key | None, int | None], int] = {}
-    for row in found:
-        key = (row.org, row.program, row.member)
-        recent = row.status == AdjustmentStatus.DUE or (row.last_at or row.planned_at) >= windows.get(
-            key, row.planned_at
-        )
-        if key in windows and recent:
-            depths[key, row.tier_number] = max(row.depth + 1, depths.get((key, row.tier_number), 0))
+    since = min(_echo_since(arrival) for arrival, _ in asked)
+    members = list({customer for _, (_, _, customer) in asked})
+    made: dict[tuple[Key, int | None], list[Any]] = {}
+    for row in connection.execute(_MADE, {"_members": members, "_since": since}):
+        made.setdefault(((row.org, row.program, row.member), row.tier_number), []).append(row)
+    depths: dict[_Caused, int] = {}
+    for arrival, key in asked:
+        for row in made.get((key, arrival.tier_number), ()):
+            sent = row.sent == arrival.action and row.last_at >= _echo_since(arrival)
+            if sent or row.on_its_way:
+                depths[_caused(arrival)] = max(row.depth + 1, depths.get(_caused(arrival), 0))
     return depths
 
 
+def _echo_since(arrival: Arrival) -> int:
+    return arrival.received_at - 1000 * arrival.policy.echo_window_s
+
+
 _made: Final = adjustments.c
+# What is worked on now may have been sent a moment ago: its echo can be here before its outcome is written down.
+_on_its_way: Final = and_(_made.status == AdjustmentStatus.DUE, syncs.c.owner.is_not(None))
+_sent_lately: Final = and_(
+    _made.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DONE]),
+    _made.last_at >= bindparam("_since"),
+    _made.sent.is_not(None),
+)
 _MADE: Final = (
     select(
         _made.org,
@@ -226,12 +246,12 @@ _MADE: Final = (
         _made.member,
         _made.tier_number,
         _made.depth,
-        _made.status,
-        _made.planned_at,
         _made.last_at,
+        _made.sent,
+        _on_its_way.label("on_its_way"),
     )
-    .where(_made.member.in_(bindparam("_members", expanding=True)))
-    .where(_made.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DONE]))
+    .join(syncs, syncs.c.id == _made.sync)
+    .where(_made.member.in_(bindparam("_members", expanding=True)), or_(_sent_lately, _on_its_way))
 )
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus
 from tiersync.store.tables import adjustments, events, syncs
+from tiersync.webhook import Action
 
 Key = tuple[int, int, int]
 """(org, program, primary's customer id): the unit of work."""
@@ -40,6 +41,7 @@ class SyncRow:
     tier_name: str | None
     expiry: date | None
     inherits: bool
+    lowers: bool
     settled: bool
     attempt: int
     due_at: int | None
@@ -55,6 +57,7 @@ class SyncRow:
         """Make `event` what should be true; return the unfinished event that it overtook, if any."""
         overtaken = self.event if self.event is not None and not self.settled else None
         self.inherits = overtaken is not None
+        self.lowers = self.inherits and (self.lowers or self.action == Action.DOWNGRADE)
         self.event = event
         self.action = arrival.action.value if arrival.action else None
         self.tier_number, self.tier_name, self.expiry = arrival.tier_number, arrival.tier_name, arrival.expiry

@@ -1,13 +1,13 @@
 """What the operator and the worker read: always what is committed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select, tuple_
 
 from tiersync.fanout import AdjustmentStatus, Tier
-from tiersync.intake import EventStatus
+from tiersync.store.orgs import is_worked_for
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.store.work import Claim
 from tiersync.webhook import Action
@@ -38,6 +38,15 @@ class Selection:
             found.append(events.c.received_at < self.until)
         return found
 
+    def asked(self) -> dict[str, Any]:
+        """As JSON: the conditions that were given."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, ())}
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> "Selection":
+        """What `asked` made of one."""
+        return cls(**{**asked, "ids": tuple(asked.get("ids", ()))})
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -56,12 +65,9 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored delivery, as a replay needs it."""
+    """A stored delivery, as a replay needs it. `event` is the row's id."""
 
     event: int
-    org: int
-    event_id: str
-    status: EventStatus
     received_at: int
     changed_at: int
     body: bytes
@@ -72,11 +78,17 @@ _SHOWN: Final = [column for column in adjustments.c if column.name not in {"even
 
 
 def due_keys(connection: Connection, now: int, limit: int) -> Sequence[tuple[int, int]]:
-    """Keys whose time has come, the longest waiting first: (sync id, org)."""
-    found = connection.execute(
-        select(syncs.c.id, syncs.c.org).where(syncs.c.due_at <= now).order_by(syncs.c.due_at).limit(limit)
-    )
+    """Keys whose time has come and whose org is not held back, the longest waiting first: (sync id, org)."""
+    found = connection.execute(_DUE_KEYS, {"_now": now, "_limit": limit})
     return [(row.id, row.org) for row in found]
+
+
+_DUE_KEYS: Final = (
+    select(syncs.c.id, syncs.c.org)
+    .where(syncs.c.due_at <= bindparam("_now"), is_worked_for())
+    .order_by(syncs.c.due_at)
+    .limit(bindparam("_limit"))
+)
 
 
 def owed(connection: Connection, claim: Claim, now: int, limit: int) -> list[Due]:
@@ -150,17 +162,45 @@ def list_events(connection: Connection, selection: Selection, limit: int, before
 
 def count_events(connection: Connection, selection: Selection) -> int:
     """How many events a selection holds."""
-    return int((connection.execute(_page(selection, [func.count()]).select_from(events))).scalar_one())
+    return measure(connection, selection)[0]
 
 
-def stored(connection: Connection, selection: Selection, limit: int, after: int) -> list[Stored]:
-    """A page of deliveries with their bytes, the oldest first; `after` is the row id of the last one before."""
-    columns = [events.c[name] for name in ("id", "org", "event_id", "status", "received_at", "changed_at", "body")]
+def measure(connection: Connection, selection: Selection) -> tuple[int, int]:
+    """How many events a selection holds, and the row id of the last of them (0 if there is none)."""
+    query = _page(selection, [func.count(), func.max(events.c.id)]).select_from(events)
+    matched, last = connection.execute(query).one()
+    return int(matched), last or 0
+
+
+def stored(connection: Connection, selection: Selection, limit: int, after: int, upto: int) -> list[Stored]:
+    """A page of deliveries with their bytes, the oldest first; row ids greater than `after`, not than `upto`."""
+    columns = [events.c[name] for name in ("id", "received_at", "changed_at", "body")]
+    query = _page(selection, columns).where(events.c.id > after, events.c.id <= upto)
+    return [Stored(*row) for row in connection.execute(query.order_by(events.c.id).limit(limit))]
+
+
+def export_events(
+    connection: Connection, selection: Selection, limit: int, after: int, *, bodies: bool
+) -> list[dict[str, Any]]:
+    """A page of whole events, the oldest first; `after` is the `id` of the last row of the page before."""
+    columns = [column for column in events.c if bodies or column.name != "body"]
     query = _page(selection, columns).where(events.c.id > after).order_by(events.c.id).limit(limit)
-    return [
-        Stored(row.id, row.org, row.event_id, EventStatus(row.status), row.received_at, row.changed_at, row.body)
-        for row in connection.execute(query)
-    ]
+    return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
+
+
+def export_adjustments(
+    connection: Connection, selection: Selection, limit: int, after: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """A page of the adjustments of the selected events; `after` is (event, member) of the last row before."""
+    owing = adjustments.c
+    query = (
+        _page(selection, [*owing, events.c.event_id])
+        .join(events, events.c.id == owing.event)
+        .where(tuple_(owing.event, owing.member) > tuple_(*after))
+        .order_by(owing.event, owing.member)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
 
 
 def show_event(connection: Connection, org: int, event_id: str, limit: int, after: int) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from tiersync.intake import Arrival, EventStatus, Kind
 from tiersync.store.arrivals import event_values, joiner_values, key_of, wake_owing
 from tiersync.store.forward import SyncRow, hold, insert_for, save, supersede
 from tiersync.store.tables import adjustments, events
+from tiersync.webhook import Action
 
 
 class Replayed(StrEnum):
@@ -22,7 +23,7 @@ class Replayed(StrEnum):
 
     DUE = "due"
     CONVERGES = "converges"  # overtaken meanwhile: the newest tier change of the same primary is due instead
-    UNCHANGED = "unchanged"  # still not ours to act on, or still unreadable
+    UNCHANGED = "unchanged"  # still not ours to act on, still unreadable, or removed meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ def replay(connection: Connection, replays: Sequence[Replay]) -> list[Replayed]:
 def _replay(connection: Connection, item: Replay) -> Replayed:
     arrival, key = item.arrival, key_of(item.arrival)
     stored = select(events.c.status, events.c.depth).where(events.c.id == item.event)
-    was, depth = connection.execute(stored).one()
+    row = connection.execute(stored).one_or_none()
+    if row is None:
+        return Replayed.UNCHANGED  # removed since it was selected
+    was, depth = row
     if depth > arrival.policy.cascade_depth_max and not item.force:
         return Replayed.UNCHANGED  # an echo of our own adjustments is one still
     if key is None:
@@ -73,7 +77,7 @@ def _replay_tier(connection: Connection, item: Replay, sync: SyncRow, was: Event
         # again.
         unfinished = was in {EventStatus.DEAD, EventStatus.PENDING}
         _owe_again(connection, item.event, item.now, unfinished=unfinished)
-        sync.inherits = True
+        sync.inherits, sync.lowers = True, sync.lowers and not sync.settled
         sync.plan_again(item.now)
         _rewrite(connection, item, EventStatus.PENDING, sync.id)
         return Replayed.DUE
@@ -97,7 +101,7 @@ def _replay_tier(connection: Connection, item: Replay, sync: SyncRow, was: Event
             .where(events.c.id == sync.event)
             .values(status=EventStatus.PENDING, reason=None, detail=None, finished_at=None)
         )
-    sync.inherits = True
+    sync.inherits, sync.lowers = True, sync.lowers or item.arrival.action is Action.DOWNGRADE
     sync.plan_again(item.now)
     return Replayed.CONVERGES
 

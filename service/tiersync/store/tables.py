@@ -3,7 +3,8 @@
     events       one row per delivery, with its bytes                     identified by (org, event_id)
     syncs        one row per key: what should be true of a primary's group    identified by (org, program, customer)
     adjustments  one row per secondary that an event owes a call           identified by (event, member)
-    replays      one row per replay: who, when, what, how many
+    orgs         one row per org that was paused or whose Capillary was away     identified by org
+    jobs         one row per bulk replay or purge: who, when, what, how far
 
 `syncs.due_at` is the only clock of the work: null means nothing to do, the past means due, and a claim moves it to
 the end of its lease, so that an expired lease is simply due. `fence` counts the claims: a worker that was overtaken
@@ -55,6 +56,7 @@ syncs: Final = Table(
     Column("tier_name", Text),
     Column("expiry", Date),
     Column("inherits", Boolean, nullable=False, server_default=false()),  # an unfinished tier change was overtaken
+    Column("lowers", Boolean, nullable=False, server_default=false()),  # one that was overtaken is a downgrade
     Column("settled", Boolean, nullable=False, server_default=false()),  # every adjustment of this generation is done
     Column("attempt", Integer, nullable=False, server_default="0"),  # failed attempts to plan this generation
     Column("due_at", BigInteger),
@@ -124,22 +126,45 @@ adjustments: Final = Table(
     Column("planned_at", BigInteger, nullable=False),
     Column("first_at", BigInteger),  # the first and the last attempt
     Column("last_at", BigInteger),
+    Column("sent", Text),  # the change that was sent last: its event is our own echo
     PrimaryKeyConstraint("event", "member"),
     sqlite_with_rowid=False,
 )
 Index(None, adjustments.c.sync, adjustments.c.status, adjustments.c.due_at)
-Index(None, adjustments.c.member, adjustments.c.planned_at)
+Index(None, adjustments.c.member, adjustments.c.last_at)
 
-replays: Final = Table(
-    "replays",
+orgs: Final = Table(
+    "orgs",
+    metadata,
+    Column("org", BigInteger, primary_key=True, autoincrement=False),  # 0 stands for every org
+    Column("paused_at", BigInteger),
+    Column("paused_by", Text),
+    Column("pause_reason", Text),
+    Column("breaker", Text, nullable=False, server_default="closed"),
+    Column("breaker_at", BigInteger),  # when it came to stand so
+    Column("breaker_until", BigInteger),  # no key is claimed before; then one call probes
+    Column("breaker_reason", Text),
+)
+
+jobs: Final = Table(
+    "jobs",
     metadata,
     Column("id", _Id, primary_key=True),
+    Column("kind", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("by", Text, nullable=False),
     Column("selection", JSON, nullable=False),
     Column("force", Boolean, nullable=False),
     Column("rate", Integer),  # events a second; null: as fast as possible
     Column("matched", Integer, nullable=False),
-    Column("replayed", Integer, nullable=False, server_default="0"),
+    Column("status", Text, nullable=False),
+    Column("upto", BigInteger, nullable=False, server_default="0"),  # events.id of the last event that is meant
+    Column("position", BigInteger, nullable=False, server_default="0"),  # events.id of the last event that was done
+    Column("done", Integer, nullable=False, server_default="0"),
+    Column("counts", JSON, nullable=False),  # what became of them: a word and how many
+    Column("detail", Text),
+    Column("owner", Text),
+    Column("lease_until", BigInteger),
     Column("finished_at", BigInteger),
 )
+Index(None, jobs.c.status, jobs.c.id)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, f
 from tiersync.fanout import AdjustmentStatus, Owed, Tier
 from tiersync.intake import EventStatus
 from tiersync.store.forward import insert_for
+from tiersync.store.orgs import is_worked_for
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.webhook import Action
 
@@ -49,6 +50,7 @@ class Claim:
     inherits: bool
     attempt: int
     depth: int
+    lowers: bool = False
     newest: int = 0  # events.id of the last event of this key, when it was claimed
 
 
@@ -66,7 +68,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What one attempt at one adjustment came to. `due_at` is None unless it is to be tried again."""
+    """What one attempt at one adjustment came to.
+
+    `due_at` is None unless it is to be tried again. `sent` is the change that was sent last, if one was.
+    """
 
     claim: Claim
     event: int
@@ -80,6 +85,7 @@ class Settlement:
     verify: bool
     due_at: int | None
     now: int
+    sent: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +93,21 @@ class Release:
     """The end of a claim.
 
     Without more, the key is due when its next adjustment is. `retry_at`: the attempt failed before anything could be
-    planned. `close`: nothing of it is to be done, for `reason`.
+    planned. `close`: nothing of it is to be done, for `reason`. `not_before`: Capillary is away, and no call is made
+    earlier.
     """
 
     claim: Claim
     now: int
     retry_at: int | None = None
+    not_before: int = 0
     close: EventStatus | None = None
     reason: str | None = None
     detail: str | None = None
 
 
 def claim(connection: Connection, wants: Sequence[Want]) -> list[Claim | None]:
-    """Hold the keys that are due and free. None for one that is not."""
+    """Hold the keys that are due and free, and whose org is not held back. None for one that is not."""
     ids = {want.sync for want in wants}
     now = max(want.now for want in wants)
     free = {row.id: row for row in connection.execute(_DUE_AND_FREE, {"_ids": list(ids), "_now": now})}
@@ -126,7 +134,7 @@ _NEWEST: Final = (
 _DUE_AND_FREE: Final = (
     select(syncs, events.c.depth, _NEWEST)
     .outerjoin(events, events.c.id == syncs.c.event)
-    .where(syncs.c.id.in_(bindparam("_ids", expanding=True)), syncs.c.due_at <= bindparam("_now"))
+    .where(syncs.c.id.in_(bindparam("_ids", expanding=True)), syncs.c.due_at <= bindparam("_now"), is_worked_for())
     .order_by(syncs.c.id)
     .with_for_update(of=syncs, skip_locked=True)
 )
@@ -153,6 +161,7 @@ def _claimed(row: Any, want: Want) -> Claim:
         tier_name=row.tier_name,
         expiry=row.expiry,
         inherits=row.inherits,
+        lowers=row.lowers,
         attempt=row.attempt,
         depth=row.depth or 0,
         newest=row.newest or 0,
@@ -267,6 +276,7 @@ _SETTLE: Final = (
     .values(
         {name: bindparam(name) for name in _SETTLED}
         | {"last_at": bindparam("_now"), "first_at": func.coalesce(adjustments.c.first_at, bindparam("_now"))}
+        | {"sent": func.coalesce(bindparam("_sent"), adjustments.c.sent)}
     )
 )
 
@@ -276,6 +286,7 @@ def _settled_values(item: Settlement) -> dict[str, Any]:
         "_event": item.event,
         "_member": item.member,
         "_now": item.now,
+        "_sent": item.sent,
         **{name: getattr(item, name) for name in _SETTLED},
     }
 
@@ -341,7 +352,8 @@ def _end(item: Release, row: Any, pending: Mapping[int, _Tally]) -> _End:
             end.sync["settled"] = status is not EventStatus.DEAD
         end.events.append({"_id": event, "status": status, "reason": reason, "detail": detail, "at": item.now})
     failed = item.retry_at is not None and not moved
-    end.sync["due_at"] = item.retry_at if failed else min(next_at, default=None)
+    due_at = item.retry_at if failed else min(next_at, default=None)
+    end.sync["due_at"] = None if due_at is None else max(due_at, item.not_before)
     end.sync["attempt"] = item.claim.attempt + 1 if failed else 0
     return end
 
@@ -350,7 +362,10 @@ _END: Final = (
     update(events)
     .where(events.c.id == bindparam("_id"))
     .values(
-        status=bindparam("status"), reason=bindparam("reason"), detail=bindparam("detail"), finished_at=bindparam("at")
+        status=bindparam("status"),
+        reason=bindparam("reason"),
+        detail=func.coalesce(bindparam("detail"), events.c.detail),
+        finished_at=bindparam("at"),
     )
 )
 _DROP: Final = (

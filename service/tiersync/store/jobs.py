@@ -1,0 +1,224 @@
+"""Bulk work as stored jobs: replays and purges that are throttled, survive a crash, and are on record.
+
+Whoever holds a job's lease works on it. Each step writes its effect and the job's new position in one transaction:
+after a crash the next holder goes on behind it, and nothing is counted twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
+
+from tiersync.store.removal import Removal, remove
+from tiersync.store.replays import Replay, replay
+from tiersync.store.tables import jobs
+
+
+class JobKind(StrEnum):
+    """What a job does to each event of its selection."""
+
+    REPLAY = "replay"
+    PURGE = "purge"
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    RUNNING = "running"  # somebody works on it, or will
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. `upto` and `position` are rows of `events`: the last that is meant, the last that was done.
+
+    `counts` says what became of the `done` events: due, converges, unchanged; or removed, kept.
+    """
+
+    id: int
+    kind: JobKind
+    at: int
+    by: str
+    selection: Mapping[str, Any]
+    force: bool
+    rate: int | None
+    matched: int
+    status: JobStatus
+    upto: int
+    position: int
+    done: int
+    counts: Mapping[str, int]
+    detail: str | None
+    owner: str | None
+    lease_until: int | None
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Somebody asks for a job. Who gives an `owner` and a `until` holds it from the beginning."""
+
+    kind: JobKind
+    by: str
+    selection: Mapping[str, Any]
+    force: bool
+    rate: int | None
+    matched: int
+    upto: int
+    now: int
+    owner: str | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantJob:
+    """Somebody is free to work on a job from `now` until `until` at the latest."""
+
+    owner: str
+    now: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The next step of a held job: these events, of which the last is `position`."""
+
+    job: int
+    owner: str
+    position: int
+    work: Sequence[Replay] | Removal
+    now: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndJob:
+    """A job is over. Without an `owner` whoever holds it loses it."""
+
+    job: int
+    status: JobStatus
+    now: int
+    owner: str | None = None
+    detail: str | None = None
+
+
+_COLUMNS: Final = [jobs.c[name] for name in Job.__dataclass_fields__]
+
+
+def _job(row: Any) -> Job:
+    values = dict(zip(Job.__dataclass_fields__, row, strict=True))
+    return Job(**{**values, "kind": JobKind(values["kind"]), "status": JobStatus(values["status"])})
+
+
+def begin(connection: Connection, asked: Sequence[Begin]) -> list[Job]:
+    """Write jobs down."""
+    return [
+        _job(
+            connection.execute(
+                insert(jobs)
+                .values(
+                    kind=item.kind,
+                    at=item.now,
+                    by=item.by,
+                    selection=dict(item.selection),
+                    force=item.force,
+                    rate=item.rate,
+                    matched=item.matched,
+                    status=JobStatus.RUNNING,
+                    upto=item.upto,
+                    counts={},
+                    owner=item.owner,
+                    lease_until=item.until,
+                )
+                .returning(*_COLUMNS)
+            ).one()
+        )
+        for item in asked
+    ]
+
+
+def claim(connection: Connection, wants: Sequence[WantJob]) -> list[Job | None]:
+    """Hold the oldest job that nobody holds. None if there is none."""
+    return [_claim(connection, want) for want in wants]
+
+
+def _claim(connection: Connection, want: WantJob) -> Job | None:
+    free = connection.execute(_FREE, {"_now": want.now}).scalar_one_or_none()
+    if free is None:
+        return None
+    held = update(jobs).where(jobs.c.id == free).values(owner=want.owner, lease_until=want.until)
+    return _job(connection.execute(held.returning(*_COLUMNS)).one())
+
+
+_FREE: Final = (
+    select(jobs.c.id)
+    .where(jobs.c.status == JobStatus.RUNNING)
+    .where(or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= bindparam("_now")))
+    .order_by(jobs.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+
+
+def advance(connection: Connection, steps: Sequence[Advance]) -> list[Job | None]:
+    """Take steps of jobs: the effect and the position are one. None if the job is over or somebody else's by now."""
+    return [_advance(connection, step) for step in steps]
+
+
+def _advance(connection: Connection, step: Advance) -> Job | None:
+    row = connection.execute(_HELD, {"_id": step.job, "_owner": step.owner}).one_or_none()
+    if row is None:
+        return None
+    counts, position, done = dict(row.counts), row.position, row.done
+    if isinstance(step.work, Removal):
+        removed = remove(connection, step.work)
+        if removed is not None:  # None: its adjustments are so many that the same events come once more
+            results = ["removed"] * removed + ["kept"] * (step.work.seen - removed)
+            position, done = step.position, done + step.work.seen
+        else:
+            results = []
+    else:
+        results = [str(result) for result in replay(connection, step.work)]
+        position, done = step.position, done + len(results)
+    for result in results:
+        counts[result] = counts.get(result, 0) + 1
+    moved = update(jobs).where(jobs.c.id == step.job)
+    moved = moved.values(position=position, done=done, counts=counts, lease_until=step.until)
+    return _job(connection.execute(moved.returning(*_COLUMNS)).one())
+
+
+_HELD: Final = (
+    select(jobs.c.counts, jobs.c.position, jobs.c.done)
+    .where(jobs.c.id == bindparam("_id"), jobs.c.owner == bindparam("_owner"), jobs.c.status == JobStatus.RUNNING)
+    .with_for_update()
+)
+
+
+def end(connection: Connection, ends: Sequence[EndJob]) -> list[Job | None]:
+    """End jobs. None for one that is over already, or somebody else's."""
+    return [_end(connection, item) for item in ends]
+
+
+def _end(connection: Connection, item: EndJob) -> Job | None:
+    statement = update(jobs).where(jobs.c.id == item.job, jobs.c.status == JobStatus.RUNNING)
+    if item.owner is not None:
+        statement = statement.where(jobs.c.owner == item.owner)
+    ended = statement.values(status=item.status, finished_at=item.now, detail=item.detail, owner=None, lease_until=None)
+    row = connection.execute(ended.returning(*_COLUMNS)).one_or_none()
+    return None if row is None else _job(row)
+
+
+def read(connection: Connection, limit: int, before: int | None) -> list[Job]:
+    """A page of jobs, the newest first; `before` is the id of the last one of the page before."""
+    query = select(*_COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
+    return [_job(row) for row in connection.execute(query if before is None else query.where(jobs.c.id < before))]
+
+
+def read_one(connection: Connection, job: int) -> Job | None:
+    """One job, or None if there is none of this number."""
+    row = connection.execute(select(*_COLUMNS).where(jobs.c.id == job)).one_or_none()
+    return None if row is None else _job(row)
