@@ -166,6 +166,7 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
             store=opened,
             metrics=metrics,
             token=settings.operator_token.get_secret_value() if settings.operator_token else None,
+            orgs=settings.by_org(),
             page_rows_max=settings.page_rows_max,
             now=clock,
             version=tiersync.__version__,

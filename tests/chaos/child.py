@@ -4,7 +4,6 @@ Reads one order a line on stdin, answers with the pid and, once it is over, with
 A failure is repeated by hand with the order that it printed: `echo ORDER | python -m tests.chaos.child`.
 """
 
-import asyncio
 import ctypes
 import json
 import os
@@ -21,9 +20,9 @@ import structlog
 import time_machine
 import uvloop
 
-from tiersync import app, replay, settings, telemetry
+from tiersync import app, settings, telemetry
 from tiersync.intake import EventStatus
-from tiersync.store import Selection
+from tiersync.store import JobKind, Selection
 
 COMMIT: Final = " commit: "
 PR_SET_PDEATHSIG: Final = 1
@@ -72,16 +71,12 @@ def live(order: dict[str, Any]) -> None:
 async def replay_dead(loaded: settings.Settings, steps: Steps) -> None:
     """Replay what is dead, as `tiersync replay --status dead` does."""
     async with app.store(loaded, step=steps) as store:
-        await replay.replay(
-            store,
-            Selection(status=EventStatus.DEAD),
-            app.policies(loaded),
-            by="chaos",
-            force=False,
-            rate=None,
-            now=app.now,
-            sleep=asyncio.sleep,
-            progress=lambda _done, _all: None,
+        clerk = app.clerk(loaded, store, app.now)
+        asked = Selection(status=EventStatus.DEAD)
+        await clerk.work_off(
+            await store.begin_job(
+                JobKind.REPLAY, asked, by="chaos", now=app.now(), owner=clerk.owner, until=clerk.until
+            )
         )
 
 

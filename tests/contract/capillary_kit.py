@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import respx
 
-from tiersync.capillary import Basic, Capillary, Gate, HttpxTransport, Limits
+from tiersync.capillary import Basic, Breaks, Capillary, Gate, HttpxTransport, Limits
 from tiersync.capillary.auth import Auth
 from tiersync.retry import TryAgain
 
 URL = "https://eu.api.example"
 ADJUST = f"{URL}/v2/slab/manualSlabAdjustment"
 GROUP = f"{URL}/v2/userGroup2"
+NEVER = Breaks(failures_max=0, pause_s=5, pause_s_max=60, probe_s_max=10)
 APPLIED = {
     "programId": 973,
     "entityId": 424134447,
@@ -77,7 +78,7 @@ async def line(  # noqa: PLR0913 - a test names only what it is about
     url: str = URL,
     source: str = "INSTORE",
     auth: Auth | None = None,
-    limits: Limits = Limits(call_s_max=5, attempt_s_max=10, burst_tries_max=3),  # noqa: B008 - frozen
+    limits: Limits = Limits(call_s_max=5, attempt_s_max=10, burst_tries_max=3, breaks=NEVER),  # noqa: B008 - frozen
     router: respx.MockRouter | None = None,
     clock: Clock | None = None,
     per_minute_max: int = 0,

@@ -9,7 +9,22 @@ from typing import Any
 
 from tiersync.fanout import AdjustmentStatus, Owed, Policy, Tier
 from tiersync.intake import Arrival, EventStatus, Kind
-from tiersync.store import Claim, Due, Plan, Received, Release, Settlement, Store, Want
+from tiersync.store import (
+    Advance,
+    Claim,
+    Due,
+    JobKind,
+    JobStatus,
+    Plan,
+    Received,
+    Release,
+    Replay,
+    Replayed,
+    Selection,
+    Settlement,
+    Store,
+    Want,
+)
 from tiersync.webhook import Action
 
 NOW = 1_800_000_000_000
@@ -93,6 +108,7 @@ def outcome(
         verify=due.verify,
         due_at=None,
         now=now,
+        sent=due.action,
     )
     return replace(settlement, **other)
 
@@ -144,6 +160,23 @@ class Hand:
             await self.planned(claim, owed(*members, tier=Tier(claim.tier_number or 0, claim.tier_name or "")), now)
         await self.settled(claim, now)
         return await self.released(claim, now)
+
+    async def replayed(self, item: Replay) -> Replayed:
+        """Replay a stored event as a job does."""
+        job = await self.store.begin_job(
+            JobKind.REPLAY,
+            Selection(ids=(item.arrival.event_id,)),
+            by="hand",
+            now=item.now,
+            owner="hand",
+            until=item.now + LEASE_MS,
+        )
+        step = Advance(job.id, "hand", item.event, [item], item.now, item.now + LEASE_MS)
+        advanced = await self.store.advance_job(step)
+        assert advanced is not None
+        (result,) = advanced.counts
+        await self.store.end_job(job.id, JobStatus.DONE, now=item.now, owner="hand")
+        return Replayed(result)
 
     async def event(self, event_id: str, org: int = ORG) -> dict[str, Any]:
         """One stored event, as the operator sees it."""

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import respx
 
-from tests.contract.capillary_kit import APPLIED, URL, Clock, Line, again, line, transport
+from tests.contract.capillary_kit import APPLIED, NEVER, URL, Clock, Line, again, line, transport
 from tiersync.capillary import Limits, OAuth
 from tiersync.fanout import Move
 from tiersync.retry import Applied, TryAgain
@@ -227,7 +227,7 @@ async def test_an_exchange_that_hangs_costs_no_more_than_the_attempts_time() -> 
         return await far.exchange(request)
 
     far.exchanges.side_effect = exchange
-    limits = Limits(call_s_max=60, attempt_s_max=0.3, burst_tries_max=1)
+    limits = Limits(call_s_max=60, attempt_s_max=0.3, burst_tries_max=1, breaks=NEVER)
     async with asyncio.timeout(20), line(router=far.router, auth=far.auth, limits=limits) as to:
         hung = await adjust(to)
     (next_one,) = await far.adjust()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.contract.capillary_kit import APPLIED, Clock, Line, again, line
+from tests.contract.capillary_kit import APPLIED, NEVER, Clock, Line, again, line
 from tiersync.capillary import Limits, NotTried
 from tiersync.fanout import Move
 from tiersync.retry import Applied, TryAgain
@@ -46,7 +46,7 @@ async def test_a_burst_ends_with_the_first_success() -> None:
 
 async def test_a_burst_ends_with_the_attempts_time() -> None:
     """However many tries are allowed, an attempt has its limit."""
-    async with line(limits=Limits(call_s_max=1, attempt_s_max=2, burst_tries_max=1000)) as to:
+    async with line(limits=Limits(call_s_max=1, attempt_s_max=2, burst_tries_max=1000, breaks=NEVER)) as to:
         began = to.clock.now
         to.answer(521, json={})
         result = await adjust(to)
@@ -88,7 +88,7 @@ async def test_a_lost_call_is_in_doubt_unless_it_surely_never_left(
 
 async def test_a_call_that_hangs_ends_with_its_own_time() -> None:
     """An answer that never comes costs one call's time, not the attempt."""
-    async with line(limits=Limits(call_s_max=0.05, attempt_s_max=30, burst_tries_max=1)) as to:
+    async with line(limits=Limits(call_s_max=0.05, attempt_s_max=30, burst_tries_max=1, breaks=NEVER)) as to:
 
         async def hang(_: httpx.Request) -> httpx.Response:
             await asyncio.sleep(30)
@@ -112,7 +112,7 @@ async def test_a_call_that_hangs_ends_with_its_own_time() -> None:
 )
 async def test_too_many_calls_close_the_gate_for_everybody(headers: dict[str, str], pause_s: float) -> None:
     """After a 429 no call of any kind leaves until the pause is over; the adjustment goes to the long schedule."""
-    async with line(limits=Limits(call_s_max=5, attempt_s_max=100, burst_tries_max=3)) as to:
+    async with line(limits=Limits(call_s_max=5, attempt_s_max=100, burst_tries_max=3, breaks=NEVER)) as to:
         route = to.router.route()
         route.side_effect = [
             httpx.Response(429, html="<h1>slow down</h1>", headers=headers),
@@ -169,7 +169,7 @@ async def test_a_failed_call_counts_even_if_the_gate_closes_before_the_next_try(
 async def test_the_limit_per_minute_holds_for_all_calls_together() -> None:
     """Readings and changes count alike."""
     clock = Clock()
-    limits = Limits(call_s_max=5, attempt_s_max=100, burst_tries_max=1)
+    limits = Limits(call_s_max=5, attempt_s_max=100, burst_tries_max=1, breaks=NEVER)
     async with line(clock=clock, per_minute_max=3, limits=limits) as to:
         times: list[float] = []
 

@@ -250,7 +250,7 @@ class StoreMachine(RuleBasedStateMachine):
         event = self.events[data.draw(st.sampled_from(sorted(self.events)))]
         key = self.keys[event.arrival.customer or 0]
         row = self.run(self.hand.event(event.arrival.event_id))["id"]
-        answer = self.run(self.hand.store.replay(Replay(row, event.arrival, force, self.now)))
+        answer = self.run(self.hand.replayed(Replay(row, event.arrival, force, self.now)))
         assert key.replay(event, self.now, force=force) == answer
 
     # What must always be true

@@ -78,9 +78,9 @@ async def work(hand: Hand) -> None:
     for n, force in itertools.product((2, 3), (False, True)):
         for name, changed_at, tier in ((f"more{n}", NOW + 2, GOLD), (f"e{n}", NOW, SILVER)):
             row = (await hand.event(name))["id"]
-            await store.replay(Replay(row, tier_change(name, changed_at, tier, customer=n), force=force, now=LATER))
+            await hand.replayed(Replay(row, tier_change(name, changed_at, tier, customer=n), force=force, now=LATER))
     row = (await hand.event("j4"))["id"]
-    await store.replay(Replay(row, join("j4", BOB, customer=4), force=False, now=LATER))
+    await hand.replayed(Replay(row, join("j4", BOB, customer=4), force=False, now=LATER))
     await store.oldest_due(LATER)
     await store.list_events(Selection(customer=5), 50)
     await store.list_events(Selection(status="dead"), 50)

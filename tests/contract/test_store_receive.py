@@ -21,6 +21,7 @@ from tests.contract.store_kit import (
     Hand,
     join,
     leave,
+    outcome,
     owed,
     tier_change,
     without_key,
@@ -29,7 +30,7 @@ from tiersync.errors import StoreUnavailable
 from tiersync.fanout import AdjustmentStatus, Policy
 from tiersync.intake import Arrival, EventStatus
 from tiersync.store import Receipt, Selection, Store, database, open_store
-from tiersync.webhook import INT64_MAX
+from tiersync.webhook import INT64_MAX, Action
 
 SECOND = 1000
 
@@ -222,6 +223,7 @@ ECHOES: dict[str, tuple[dict[str, Any], Receipt]] = {
     "same tier": ({}, Receipt.IGNORED),
     "at the end of the window": ({"received_at": NOW + 300 * SECOND}, Receipt.IGNORED),
     "after the window": ({"received_at": NOW + 301 * SECOND}, Receipt.ACCEPTED),
+    "another change to it": ({"action": Action.RENEW}, Receipt.ACCEPTED),
     "another tier": ({"tier_number": 3}, Receipt.ACCEPTED),
     "another program": ({"program": 1}, Receipt.ACCEPTED),
     "another org": ({"org": 1}, Receipt.ACCEPTED),
@@ -239,6 +241,24 @@ async def test_the_echo_of_our_own_adjustment_is_ignored(hand: Hand, other: dict
     answer = await hand.store.receive(replace(tier_change("echo", customer=ANN), **other))
 
     assert expected == answer.receipt
+
+
+async def test_what_is_owed_is_no_echo_before_it_is_sent(hand: Hand) -> None:
+    """An adjustment that waits for its next try counts for the echo window after the last one, and no longer."""
+    claim = await hand.claimed(await hand.due(tier_change("e1")))
+    await hand.planned(claim, owed(ANN, BOB))
+    ann, _ = await hand.store.owed(claim, NOW, 10)
+    await hand.store.settle(outcome(claim, ann, AdjustmentStatus.DUE, outcome="again", due_at=NOW + 3600 * SECOND))
+    await hand.released(claim)
+
+    answers = [
+        await hand.store.receive(
+            tier_change(f"{customer}-{seconds}", received_at=NOW + seconds * SECOND, customer=customer)
+        )
+        for customer, seconds in ((BOB, 1), (ANN, 301), (ANN, 300))
+    ]
+
+    assert [Receipt.ACCEPTED, Receipt.ACCEPTED, Receipt.IGNORED] == [answer.receipt for answer in answers]
 
 
 async def test_the_echo_may_overtake_the_answer(hand: Hand) -> None:

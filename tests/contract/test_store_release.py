@@ -8,6 +8,7 @@ import pytest
 from tests.contract.store_kit import ANN, BOB, EVE, FAR, NOW, Hand, join, outcome, owed, tier_change
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
+from tiersync.webhook import Action
 
 DUE, DEAD, SKIPPED = AdjustmentStatus.DUE, AdjustmentStatus.DEAD, AdjustmentStatus.SKIPPED
 LATER, LATEST = NOW + 60_000, NOW + 120_000
@@ -136,6 +137,26 @@ async def test_a_closed_tier_change_is_not_planned_by_what_comes_later(hand: Han
 
     assert claim.planned == claim.generation
     assert [EVE] == [due.member for due in await hand.store.owed(claim, NOW, 10)]
+
+
+async def test_only_an_overtaken_downgrade_is_inherited_as_one(hand: Hand) -> None:
+    """What overtakes an unfinished downgrade lowers in its stead; what overtakes anything else does not."""
+    down = {"action": Action.DOWNGRADE}
+    key = await hand.due(tier_change("e1"))
+    await hand.received(tier_change("e2", NOW + 1))
+    after_a_rise = await hand.claimed(key)
+    await hand.received(tier_change("e3", NOW + 2, **down), tier_change("e4", NOW + 3), tier_change("e5", NOW + 4))
+    await hand.released(after_a_rise)
+    after_a_fall = await hand.claimed(key)
+    await hand.planned(after_a_fall, owed(ANN))
+    await hand.settled(after_a_fall)
+    await hand.released(after_a_fall)
+    await hand.received(tier_change("e6", NOW + 5))
+    after_all = await hand.claimed(key)
+
+    assert [(True, False), (True, True), (False, False)] == [
+        (claim.inherits, claim.lowers) for claim in (after_a_rise, after_a_fall, after_all)
+    ]
 
 
 @pytest.mark.parametrize("settled", [True, False], ids=["after a finished one", "after a dead one"])

@@ -24,11 +24,12 @@ def plan(
     action: Action = Action.UPGRADE,
     policy: Policy = Policy(),  # noqa: B008 - frozen
     inherits: bool = False,
+    lowers: bool = False,
     led_elsewhere: Mapping[int, Tier] = {},
 ) -> list[Owed]:
     """Plan a change to Gold for a group of these members and its primary."""
     group = Group(5, active=True, members=(PRIMARY, *members))
-    return list(fanout.plan(action, GOLD, group, policy, inherits=inherits, led_elsewhere=led_elsewhere))
+    return list(fanout.plan(action, GOLD, group, policy, inherits=inherits, lowers=lowers, led_elsewhere=led_elsewhere))
 
 
 @pytest.mark.parametrize(
@@ -63,30 +64,37 @@ def test_a_group_is_led_by_its_active_primary_only(member: Member, leads: bool) 
     assert leads == Group(5, active=True, members=(secondary(3), member)).led_by(1)
 
 
+LEAVE = Policy(secondary_above_primary=Above.LEAVE)
+NOTHING: Mapping[str, bool] = {}
+A_RISE = {"inherits": True}
+A_FALL = {"inherits": True, "lowers": True}
+
+
 @pytest.mark.parametrize(
-    ("action", "policy", "inherits", "verify", "may_lower"),
+    ("action", "policy", "inherited", "verify", "may_lower"),
     [
-        (Action.UPGRADE, Policy(), False, False, True),
-        (Action.DOWNGRADE, Policy(), False, False, True),
-        (Action.RENEW, Policy(), False, True, True),
-        (Action.RENEW, Policy(renewal=Renewal.PLAIN), False, False, True),
-        (Action.UPGRADE, Policy(secondary_above_primary=Above.LEAVE), False, False, False),
-        (Action.RENEW, Policy(secondary_above_primary=Above.LEAVE), False, True, False),
-        (Action.DOWNGRADE, Policy(secondary_above_primary=Above.LEAVE), False, False, True),
-        (Action.UPGRADE, Policy(), True, True, True),
-        (Action.RENEW, Policy(renewal=Renewal.PLAIN), True, True, True),
-        (Action.RENEW, Policy(secondary_above_primary=Above.LEAVE), True, True, True),
+        (Action.UPGRADE, Policy(), NOTHING, False, True),
+        (Action.DOWNGRADE, Policy(), NOTHING, False, True),
+        (Action.RENEW, Policy(), NOTHING, True, True),
+        (Action.RENEW, Policy(renewal=Renewal.PLAIN), NOTHING, False, True),
+        (Action.UPGRADE, LEAVE, NOTHING, False, False),
+        (Action.RENEW, LEAVE, NOTHING, True, False),
+        (Action.DOWNGRADE, LEAVE, NOTHING, False, True),
+        (Action.UPGRADE, Policy(), A_RISE, True, True),
+        (Action.RENEW, Policy(renewal=Renewal.PLAIN), A_RISE, True, True),
+        (Action.RENEW, LEAVE, A_RISE, True, False),
+        (Action.RENEW, LEAVE, A_FALL, True, True),
     ],
 )
 def test_the_policy_says_whether_to_read_first_and_whether_to_lower(
     action: Action,
     policy: Policy,
-    inherits: bool,  # noqa: FBT001
+    inherited: Mapping[str, bool],
     verify: bool,  # noqa: FBT001
     may_lower: bool,  # noqa: FBT001
 ) -> None:
-    """A change that overtook an unfinished one does not know where the members stand, and owes what that one owed."""
-    planned = plan(secondary(2), action=action, policy=policy, inherits=inherits)
+    """Who overtook an unfinished change does not know where the members stand, and lowers them if that one would."""
+    planned = plan(secondary(2), action=action, policy=policy, **inherited)
 
     assert [Owed(2, action, GOLD, verify, may_lower)] == planned
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import tiersync
-from tiersync.cli import operating, running
+from tiersync.cli import jobs, moving, operating, orgs, running
 from tiersync.errors import TiersyncError
 
 app = typer.Typer(
@@ -40,7 +40,14 @@ app.command()(running.sandbox)
 app.command()(running.demo)
 app.command()(running.send)
 app.add_typer(operating.events, name="events")
-app.command()(operating.replay)
+app.command()(jobs.replay)
+app.command()(jobs.purge)
+app.add_typer(jobs.jobs, name="jobs")
+app.add_typer(moving.export, name="export")
+app.command("import")(moving.import_events)
+app.command()(orgs.pause)
+app.command()(orgs.resume)
+app.command()(orgs.orgs)
 app.command()(running.migrate)
 app.command()(operating.doctor)
 

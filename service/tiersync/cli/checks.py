@@ -1,7 +1,8 @@
 """What `tiersync doctor` looks at. Every check reads; none writes."""
 
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,15 @@ _SECRET_CHARS_MIN = 16
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: what was looked at, whether it is well, and what was seen or is to be done."""
+    """One check: what was looked at, whether it is well, and what was seen or is to be done.
+
+    What `warns` does not stop the service, but should not stay so.
+    """
 
     what: str
     ok: bool
     detail: str
+    warns: bool = False
 
 
 async def examine() -> list[Finding]:
@@ -41,17 +46,19 @@ async def examine() -> list[Finding]:
     return findings
 
 
-def _advice(loaded: Settings) -> list[Finding]:
+def _advice(loaded: Settings) -> Iterator[Finding]:
+    def warning(what: str, detail: str) -> Finding:
+        return Finding(what, ok=True, detail=detail, warns=True)
+
+    for line in settings.unknown_variables(os.environ):
+        yield warning("settings", line)
     short = [secret for secret in loaded.webhook_secrets if len(secret.get_secret_value()) < _SECRET_CHARS_MIN]
-    advice = [
-        Finding(
-            "webhook secrets",
-            ok=True,
-            detail=f"{len(short)} shorter than {_SECRET_CHARS_MIN} characters: easy to guess",
-        )
-    ]
-    closed = [Finding("operator API", ok=True, detail="closed: TIERSYNC_OPERATOR_TOKEN is not set")]
-    return (advice if short else []) + (closed if loaded.operator_token is None else [])
+    if short:
+        yield warning("webhook secrets", f"{len(short)} shorter than {_SECRET_CHARS_MIN} characters: easy to guess")
+    if loaded.operator_token is None:
+        yield warning("operator API", "closed: TIERSYNC_OPERATOR_TOKEN is not set")
+    elif len(loaded.operator_token.get_secret_value()) < _SECRET_CHARS_MIN:
+        yield warning("operator token", f"shorter than {_SECRET_CHARS_MIN} characters: easy to guess")
 
 
 def _store(path: Path, version: str | None) -> Finding:

@@ -11,13 +11,16 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from tiersync.cli.checks import Finding
+    from tiersync.store import Job, OrgState
 
 _PIPED_WIDTH: Final = 160
 _COLOURS: Final = {
     "done": "green",
     "pending": "cyan",
     "due": "cyan",
+    "running": "cyan",
     "dead": "bold red",
+    "failed": "bold red",
     "quarantined": "bold red",
     "superseded": "dim",
     "ignored": "dim",
@@ -135,8 +138,10 @@ def replayed(report: Mapping[str, Any]) -> None:
     if report.get("dry_run"):
         out.print(f"{_events(report['matched'])} would be replayed. Nothing was changed.")
         return
+    if _unfinished(out, report):
+        return
     out.print(
-        f"{_events(report['matched'])} replayed: {report['due']} due again, {report['converges']} overtaken meanwhile "
+        f"{_events(report['done'])} replayed: {report['due']} due again, {report['converges']} overtaken meanwhile "
         f"(their groups go to the newest tier), {report['unchanged']} unchanged (still dead, quarantined or ignored)."
     )
     if report["due"] or report["converges"]:
@@ -145,9 +150,76 @@ def replayed(report: Mapping[str, Any]) -> None:
         )
 
 
+def purged(report: Mapping[str, Any]) -> None:
+    """What a purge did, or would do."""
+    out, kept = console(), f"{report['kept']} stay: unfinished, the newest of their primary, or too young."
+    if report.get("dry_run"):
+        out.print(f"{report['removed']} of {_events(report['matched'])} would be removed, {kept} Nothing was changed.")
+    elif not _unfinished(out, report):
+        out.print(f"{_events(report['removed'])} removed, {kept}")
+
+
+def _unfinished(out: Console, report: Mapping[str, Any]) -> bool:
+    if report["status"] == "done":
+        return False
+    how = "is left to the running server" if report["status"] == "running" else f"was {report['status']}"
+    out.print(f"Job {report['job']} {how}: {report['done']} of {_events(report['matched'])} done. See `tiersync jobs`.")
+    return True
+
+
+def imported(counts: Mapping[str, int]) -> None:
+    """What an import came to."""
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"
+    console().print(f"{_events(sum(counts.values()))} read: {told}.")
+
+
+def orgs(states: Sequence["OrgState"]) -> None:
+    """A table of orgs."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("org", "state", "since (UTC)", "why", "by", "next probe (UTC)"):
+        table.add_column(name, overflow="fold")
+    for state in states:
+        named = str(state.org or "every org")
+        if state.paused_at is not None:
+            paused = Text("paused", style="bold yellow")
+            since, why = _when(state.paused_at), Text(state.pause_reason or "")
+            table.add_row(named, paused, since, why, state.paused_by or "", "")
+        if state.breaker != "closed":
+            away = Text("Capillary away", style="bold red")
+            table.add_row(
+                named, away, _when(state.breaker_at), state.breaker_reason or "", "", _when(state.breaker_until)
+            )
+        elif state.paused_at is None:
+            table.add_row(named, Text("working", style="green"), "", "", "", "")
+    console().print(table)
+
+
+def jobs(found: Sequence["Job"]) -> None:
+    """A table of jobs."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("job", "begun (UTC)", "by", "does", "to", "status", "done", "results"):
+        table.add_column(name, overflow="fold")
+    for job in found:
+        what = [f"{name}={value}" for name, value in job.selection.items()] or ["every event"]
+        how = [*(["force"] if job.force else []), *([f"{job.rate}/s"] if job.rate else [])]
+        table.add_row(
+            str(job.id),
+            _when(job.at),
+            job.by,
+            " ".join([job.kind, *how]),
+            Text(" ".join(what)),
+            _status(job.status) if job.detail is None else Text(f"{job.status} ({job.detail})"),
+            f"{job.done}/{job.matched}",
+            ", ".join(f"{count} {name}" for name, count in job.counts.items()),
+        )
+    console().print(table if found else Text("No jobs.", style="dim"))
+
+
 def findings(found: Sequence["Finding"]) -> None:
     """The doctor's list."""
     out = console()
     for finding in found:
         mark = Text("ok  ", style="green") if finding.ok else Text("FAIL", style="bold red")
+        if finding.ok and finding.warns:
+            mark = Text("warn", style="bold yellow")
         out.print(mark, Text(f"{finding.what}: {finding.detail}"))

@@ -4,7 +4,7 @@ from typing import Any
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus, Kind
-from tiersync.store import Receipt
+from tiersync.store import JobKind, JobStatus, Receipt
 
 _INT64 = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
@@ -20,6 +20,8 @@ def document(version: str, page_rows_max: int) -> dict[str, Any]:
             "/webhooks/capillary": {"post": _deliver()},
             "/api/events": {"get": _list_events(page_rows_max)},
             "/api/events/{org}/{event_id}": {"get": _show_event(page_rows_max)},
+            "/api/orgs": {"get": _list_orgs()},
+            "/api/jobs": {"get": _list_jobs(page_rows_max)},
             "/livez": {"get": _open("The process is alive.", {"200": _json("alive", _status())})},
             "/readyz": {
                 "get": _open(
@@ -40,7 +42,7 @@ def document(version: str, page_rows_max: int) -> dict[str, Any]:
                 "operator": {"type": "http", "scheme": "bearer"},
                 "sender": {"type": "apiKey", "in": "header", "name": "Authorization"},
             },
-            "schemas": {"Event": _event(), "Adjustment": _adjustment()},
+            "schemas": {"Event": _event(), "Adjustment": _adjustment(), "Org": _org(), "Job": _job()},
         },
     }
 
@@ -152,6 +154,84 @@ def _show_event(page_rows_max: int) -> dict[str, Any]:
             "404": _problem("no such event"),
             "422": _problem("a parameter is wrong"),
             "503": _problem("the store is away"),
+        },
+    }
+
+
+def _list_orgs() -> dict[str, Any]:
+    listed = {"type": "array", "items": {"$ref": "#/components/schemas/Org"}}
+    return {
+        "summary": "List the orgs: which are paused, and whose Capillary is away.",
+        "security": [{"operator": []}],
+        "responses": {
+            "200": _json("the orgs", {"type": "object", "required": ["orgs"], "properties": {"orgs": listed}}),
+            "401": _problem("not the operator"),
+            "422": _problem("there are no parameters"),
+            "503": _problem("the store is away"),
+        },
+    }
+
+
+def _list_jobs(page_rows_max: int) -> dict[str, Any]:
+    page = {
+        "type": "object",
+        "required": ["jobs", "next"],
+        "properties": {
+            "jobs": {"type": "array", "items": {"$ref": "#/components/schemas/Job"}},
+            "next": _INT_OR_NULL,
+        },
+    }
+    return {
+        "summary": "List replays and purges, the newest first.",
+        "security": [{"operator": []}],
+        "parameters": [
+            _query("limit", {"type": "integer", "minimum": 1}, f"rows, {page_rows_max} at the most"),
+            _query("before", _INT64, "`next` of the page before"),
+        ],
+        "responses": {
+            "200": _json("a page", page),
+            "401": _problem("not the operator"),
+            "422": _problem("a parameter is wrong"),
+            "503": _problem("the store is away"),
+        },
+    }
+
+
+def _org() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["org", "paused_at", "breaker"],
+        "properties": {
+            "org": {"type": "integer", "description": "0 is every org"},
+            "paused_at": _INT_OR_NULL,
+            "paused_by": _TEXT_OR_NULL,
+            "pause_reason": _TEXT_OR_NULL,
+            "breaker": {"enum": ["closed", "open", "half_open"]},
+            "breaker_at": _INT_OR_NULL,
+            "breaker_until": _INT_OR_NULL,
+            "breaker_reason": _TEXT_OR_NULL,
+        },
+    }
+
+
+def _job() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["id", "kind", "at", "by", "selection", "matched", "status", "done", "counts"],
+        "properties": {
+            "id": {"type": "integer"},
+            "kind": {"enum": [*JobKind]},
+            "at": {"type": "integer", "description": "epoch milliseconds"},
+            "by": {"type": "string"},
+            "selection": {"type": "object"},
+            "force": {"type": "boolean"},
+            "rate": _INT_OR_NULL,
+            "matched": {"type": "integer"},
+            "status": {"enum": [*JobStatus]},
+            "done": {"type": "integer"},
+            "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "detail": _TEXT_OR_NULL,
+            "finished_at": _INT_OR_NULL,
         },
     }
 

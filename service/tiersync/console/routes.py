@@ -6,7 +6,8 @@ token.
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import asdict
 from functools import wraps
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from tiersync import telemetry
 from tiersync.console.openapi import document
 from tiersync.errors import StoreError, StoreUnavailable
 from tiersync.intake import EventStatus
-from tiersync.store import Selection, Store
+from tiersync.store import Selection, Store, known_orgs
 
 INT64_MAX: Final = 2**63 - 1
 
@@ -52,20 +53,37 @@ class _EventQuery(BaseModel):
     body: bool = False
 
 
+class _JobsQuery(BaseModel):
+    """The query of `GET /api/jobs`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(50, ge=1)
+    before: int | None = Field(None, ge=0, le=INT64_MAX)
+
+
+class _NoQuery(BaseModel):
+    """The query of a route that takes none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class Console:
     """The operator's routes. Without a token the operator API is closed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - put together in app.py, and only there
         self,
         *,
         store: Store,
         metrics: telemetry.Metrics,
         token: str | None,
+        orgs: Collection[int],
         page_rows_max: int,
         now: Callable[[], int],
         version: str,
     ) -> None:
-        """`now` is epoch milliseconds."""
+        """`orgs` are those that are configured; `now` is epoch milliseconds."""
+        self._orgs_known = orgs
         self._store, self._metrics, self._page_rows_max, self._now = store, metrics, page_rows_max, now
         self._token = f"Bearer {token}".encode() if token else None
         self._document = document(version, page_rows_max)
@@ -81,6 +99,8 @@ class Console:
             Route("/openapi.json", self._openapi),
             Route("/api/events", self._guarded(self._events)),
             shown,
+            Route("/api/orgs", self._guarded(self._orgs)),
+            Route("/api/jobs", self._guarded(self._jobs)),
         ]
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -149,6 +169,18 @@ class Console:
         if query.body:  # it may hold personal data: only when asked for
             shown["body"] = body.decode("utf-8", "replace")
         return JSONResponse(shown)
+
+    async def _orgs(self, request: Request) -> Response:
+        _NoQuery.model_validate(dict(request.query_params))
+        states = known_orgs(await self._store.orgs(), self._orgs_known)
+        return JSONResponse({"orgs": [asdict(state) for state in states]})
+
+    async def _jobs(self, request: Request) -> Response:
+        query = _JobsQuery.model_validate(dict(request.query_params))
+        limit = min(query.limit, self._page_rows_max)
+        found = await self._store.jobs(limit, query.before)
+        following = found[-1].id if len(found) == limit else None
+        return JSONResponse({"jobs": [asdict(job) for job in found], "next": following})
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

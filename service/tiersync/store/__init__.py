@@ -29,12 +29,14 @@ from tiersync.store.arrivals import Receipt, Received
 from tiersync.store.database import Database
 from tiersync.store.jobs import Advance, Begin, EndJob, Job, JobKind, JobStatus, WantJob
 from tiersync.store.orgs import BreakerNews, OrgState, Pause
+from tiersync.store.orgs import known as known_orgs
 from tiersync.store.reading import Due, Selection, Stored
 from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.replays import Replay, Replayed
 from tiersync.store.tables import syncs
 from tiersync.store.work import Claim, Plan, Release, Settlement, Want
 from tiersync.store.writer import Apply, Step, Writer
+from tiersync.webhook import INT64_MAX
 
 __all__ = [
     "Advance",
@@ -60,6 +62,7 @@ __all__ = [
     "Stored",
     "Want",
     "WantJob",
+    "known_orgs",
     "open_store",
 ]
 
@@ -234,7 +237,7 @@ class Store:
         """One event with a page of its adjustments, or None."""
         return await self._read(reading.show_event, org, event_id, limit, after)
 
-    async def stored(self, selection: Selection, limit: int, after: int, upto: int) -> list[Stored]:
+    async def stored(self, selection: Selection, limit: int, after: int = 0, upto: int = INT64_MAX) -> list[Stored]:
         """A page of deliveries with their bytes, the oldest first."""
         return await self._read(reading.stored, selection, limit, after, upto)
 

@@ -4,7 +4,7 @@ A claim and the sweep pass by the keys of an org that is held back, so whoever w
 0 stands for every org.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final
@@ -31,6 +31,12 @@ class OrgState:
     breaker_at: int | None = None
     breaker_until: int | None = None
     breaker_reason: str | None = None
+
+
+def known(found: Iterable[OrgState], configured: Iterable[int]) -> list[OrgState]:
+    """The state of each org that is configured, or that something is known of."""
+    states = {state.org: state for state in found}
+    return [states.get(org, OrgState(org)) for org in sorted({*configured, *states})]
 
 
 @dataclass(frozen=True, slots=True)

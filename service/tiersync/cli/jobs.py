@@ -1,0 +1,214 @@
+"""The verbs about many events at once: replay, purge, jobs. Each leaves a job on record."""
+
+import asyncio
+import getpass
+import json
+import sys
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from tiersync.cli import showing
+from tiersync.cli.filters import (
+    CustomerOption,
+    EventIds,
+    OrgOption,
+    ProgramOption,
+    RateOption,
+    ReasonOption,
+    SinceOption,
+    StatusOption,
+    UntilOption,
+    age,
+    selected,
+    with_store,
+)
+from tiersync.cli.running import Json
+from tiersync.errors import StoreError
+from tiersync.store import Job, JobKind, Selection, Store
+
+jobs = typer.Typer(help="Look at replays and purges, and cancel them.", rich_markup_mode=None)
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and end.")]
+Background = Annotated[bool, typer.Option("--background", help="Leave the work to the running server.")]
+
+
+def replay(  # noqa: PLR0913 - one per filter
+    event_ids: EventIds = None,
+    status: StatusOption = None,
+    reason: ReasonOption = None,
+    org: OrgOption = None,
+    program: ProgramOption = None,
+    customer: CustomerOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Every stored event.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Go back to the tier of an event that was overtaken.")] = False,
+    dry_run: DryRun = False,
+    rate: RateOption = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Make stored events due again, through the same door as the first time.
+
+    An event that was overtaken brings its group to the newest tier, not back to its own, unless --force is given.
+    """
+    selection = selected(event_ids, status, reason, org, program, customer, since, until)
+    if selection == Selection() and not every:
+        raise typer.BadParameter("name events or a filter, e.g. --status dead; --all replays everything")
+
+    async def work(store: Store, loaded: Any) -> dict[str, Any]:
+        if dry_run:
+            return {"dry_run": True, "matched": await store.count_events(selection)}
+        return await _carry_out(
+            store, loaded, JobKind.REPLAY, selection, force=force, rate=rate, background=background, quiet=as_json
+        )
+
+    report = with_store(work)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        showing.replayed(report)
+    if report["matched"] < len(selection.ids):
+        raise StoreError(f"{len(selection.ids) - report['matched']} of these events are not stored")
+
+
+def purge(  # noqa: PLR0913 - one per filter
+    event_ids: EventIds = None,
+    status: StatusOption = None,
+    reason: ReasonOption = None,
+    org: OrgOption = None,
+    program: ProgramOption = None,
+    customer: CustomerOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Received so long ago, e.g. 30d or 12h.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every event that may go.")] = False,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    rate: RateOption = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Remove stored events with their adjustments, for good.
+
+    What is not finished, the newest tier change of each primary, and what is too young (TIERSYNC_DUPLICATES_DAYS) stay.
+    """
+    from tiersync import app
+
+    asked = selected(event_ids, status, reason, org, program, customer, since, until)
+    old = age(older_than, "--older-than")
+    if asked == Selection() and old is None and not every:
+        raise typer.BadParameter("name events or a filter, e.g. --status dead --older-than 30d; --all takes everything")
+    cutoff = None if old is None else app.now() - int(1000 * old.total_seconds())
+    selection = replace(asked, until=min((at for at in (asked.until, cutoff) if at is not None), default=None))
+
+    async def look(store: Store, loaded: Any) -> dict[str, Any]:
+        matched = await store.count_events(selection)
+        may_go = await store.purgeable(selection, app.purging(loaded).horizon(app.now()))
+        return {"dry_run": True, "matched": matched, "removed": may_go, "kept": matched - may_go}
+
+    async def work(store: Store, loaded: Any) -> dict[str, Any]:
+        return await _carry_out(
+            store, loaded, JobKind.PURGE, selection, force=False, rate=rate, background=background, quiet=as_json
+        )
+
+    report = with_store(look)
+    if not dry_run and report["removed"]:
+        if not yes and not typer.confirm(f"Remove {report['removed']} events for good?", err=True):
+            raise typer.Exit(1)
+        report = with_store(work)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        showing.purged(report)
+
+
+async def _carry_out(  # noqa: PLR0913 - what goes on record
+    store: Store,
+    loaded: Any,
+    kind: JobKind,
+    selection: Selection,
+    *,
+    force: bool,
+    rate: int | None,
+    background: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Write a job down, and work it off here unless it is left to the server."""
+    from tiersync import app
+
+    with Progress(console=showing.progress_console(), transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task(kind.title(), total=None)
+        clerk = app.clerk(
+            loaded, store, app.now, lambda job: bar.update(task, completed=job.done, total=max(job.done, job.matched))
+        )
+        job = await store.begin_job(
+            kind,
+            selection,
+            by=getpass.getuser(),
+            now=app.now(),
+            force=force,
+            rate=rate,
+            owner=None if background else clerk.owner,
+            until=None if background else clerk.until,
+        )
+        if background:
+            return _report(job)
+        try:
+            ended = await clerk.work_off(job)
+        except asyncio.CancelledError:
+            typer.echo(
+                f"tiersync: job {job.id} is not over: a server goes on with it within {loaded.lease_s:g} s; "
+                f"`tiersync jobs cancel {job.id}` ends it",
+                err=True,
+            )
+            raise
+    return _report(ended or await store.job(job.id) or job)
+
+
+def _report(job: Job) -> dict[str, Any]:
+    results = ("due", "converges", "unchanged") if job.kind is JobKind.REPLAY else ("removed", "kept")
+    counts = {name: job.counts.get(name, 0) for name in results}
+    return {"job": job.id, "status": job.status, "matched": job.matched, "done": job.done, **counts}
+
+
+@jobs.callback(invoke_without_command=True)
+def list_jobs(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List replays and purges, the newest first."""
+    if context.invoked_subcommand is not None:
+        return
+
+    async def work(store: Store, _: Any) -> list[Job]:
+        return await store.jobs(limit)
+
+    found = with_store(work)
+    if as_json:
+        typer.echo(json.dumps([asdict(job) for job in found]))
+    else:
+        showing.jobs(found)
+
+
+@jobs.command("cancel")
+def cancel_job(job: Annotated[int, typer.Argument(min=1, metavar="ID", help="The job's number.")]) -> None:
+    """End a job before its time; what it did stays done."""
+
+    async def work(store: Store, _: Any) -> tuple[Job | None, Job | None]:
+        from tiersync import app
+
+        return await store.cancel_job(job, by=getpass.getuser(), now=app.now()), await store.job(job)
+
+    cancelled, found = with_store(work)
+    if found is None:
+        raise StoreError(f"there is no job {job}: see `tiersync jobs`")
+    if cancelled is None:
+        raise StoreError(f"job {job} is over already: {found.status}")
+    typer.echo(f"Job {job} is cancelled: {found.done} of {found.matched} events were done.")

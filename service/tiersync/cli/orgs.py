@@ -1,0 +1,67 @@
+"""The verbs about orgs: pause, resume, orgs. They work on the tables; every running process obeys within a second."""
+
+import getpass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from tiersync.cli import showing
+from tiersync.cli.filters import with_store
+from tiersync.cli.running import Json
+from tiersync.errors import StoreError
+from tiersync.store import OrgState, Store, known_orgs
+
+OrgArgument = Annotated[int, typer.Argument(min=0, metavar="ORG", help="The org's id; 0 is every org.")]
+
+
+def pause(
+    org: OrgArgument,
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever finds it paused.")] = None,
+) -> None:
+    """Make no calls for an org until it is resumed; what comes in is received and kept."""
+
+    async def work(store: Store, loaded: Any) -> bool:
+        from tiersync import app
+
+        _check(org, [*loaded.by_org(), *(state.org for state in await store.orgs())])
+        return await store.pause(org, by=getpass.getuser(), reason=reason, now=app.now())
+
+    done = with_store(work)
+    typer.echo(f"{_named(org)} is paused." if done else f"{_named(org)} was paused already.")
+
+
+def resume(org: OrgArgument) -> None:
+    """Make calls for an org again."""
+
+    async def work(store: Store, _: Any) -> bool:
+        return await store.resume(org)
+
+    if not with_store(work):
+        raise StoreError(f"{_named(org)} is not paused")
+    typer.echo(f"{_named(org)} is resumed.")
+
+
+def orgs(as_json: Json = False) -> None:
+    """List the orgs: which are paused, and whose Capillary is away."""
+
+    async def work(store: Store, loaded: Any) -> list[OrgState]:
+        return known_orgs(await store.orgs(), loaded.by_org())
+
+    states = with_store(work)
+    if as_json:
+        typer.echo(json.dumps([asdict(state) for state in states]))
+    else:
+        showing.orgs(states)
+
+
+def _check(org: int, known: Iterable[int]) -> None:
+    if org and org not in known:
+        named = ", ".join(map(str, sorted({*known} - {0}))) or "none by its id"
+        raise typer.BadParameter(f"{org} is not configured ({named}); 0 pauses every org", param_hint="ORG")
+
+
+def _named(org: int) -> str:
+    return f"Org {org}" if org else "Every org"
