@@ -36,6 +36,7 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "database_url": "Where",
     "body_bytes_max": "Limits of what comes in",
     "commit_batch_max": "Limits of the work",
+    "retention_done_days": "How long events are kept",
     "retry_delays_s": "The schedule of retries",
     "log_level": "Logs",
 }
@@ -45,6 +46,7 @@ _UNITS: Final = (
     ("_bytes_max", "bytes"),
     ("_rows_max", "rows"),
     ("members_max", "members"),
+    ("_days", "days"),
     ("_share", "share of 1"),
     ("_s", "seconds"),
     ("_s_max", "seconds"),

@@ -34,6 +34,8 @@ FAST: Final[Mapping[str, Any]] = {
     "retry_delays_s": [0.05],
     "retry_attempts_max": 200,
     "retry_jitter_share": 0,
+    "breaker_pause_s": 0.05,
+    "breaker_pause_s_max": 0.2,
     "sweep_s": 0.05,
     "call_s_max": 1,
     "connect_s_max": 1,

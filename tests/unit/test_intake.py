@@ -231,3 +231,19 @@ def test_a_body_in_a_broken_encoding_is_kept_as_it_came() -> None:
         arrival.event_id,
     )
     assert arrival.detail == "Content-Encoding: gzip, but the body is not"
+
+
+@pytest.mark.parametrize(("ahead_s", "dated"), [(-(10**9), True), (3600, True), (3601, False), (10**9, False)])
+def test_a_date_far_ahead_of_its_arrival_is_not_believed(ahead_s: int, dated: bool) -> None:  # noqa: FBT001
+    """Believed, it would make every later event stale for years; the event counts from its arrival, and says so."""
+    event = {**upgrade(), "createdAt": NOW + 1000 * ahead_s}
+
+    arrival = admit(event, {50614: Policy(created_ahead_s_max=3600)})
+    any_date = admit(event, {50614: Policy(created_ahead_s_max=0)})
+
+    assert (EventStatus.PENDING, dated) == (arrival.status, arrival.dated)
+    assert (event["createdAt"] if dated else NOW) == arrival.changed_at
+    assert (
+        None if dated else f"createdAt: {ahead_s} s ahead of its arrival; ordered by arrival instead"
+    ) == arrival.detail
+    assert (event["createdAt"], None) == (any_date.changed_at, any_date.detail)

@@ -311,3 +311,28 @@ def test_no_secret_is_ever_shown(load: Load) -> None:
     shown = [repr(loaded), str(loaded), repr(loaded.by_org()), *refusals]
     assert [text for text in shown if SECRET in text] == []
     assert refusals
+
+
+def test_an_only_org_beside_a_table_of_several_is_refused(load: Load) -> None:
+    """One of the two would be ignored without a word."""
+    (line,) = problems(load, "[orgs.5]\n[orgs.6]", ORG="7")
+
+    assert line.startswith("TIERSYNC_ORG: ")
+    assert "[orgs.5], [orgs.6]" in line
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest_one() -> None:
+    """A typing error shows; what belongs to the sandbox, to others, or names the file is none."""
+    variables = ["TIERSYNC_LEASES_S", "TIERSYNC_QQ", "TIERSYNC_SANDBOX_PORT", "TIERSYNC_CONFIG", "TIERSYNC_ORG", "PATH"]
+
+    assert settings.unknown_variables(variables) == [
+        "TIERSYNC_LEASES_S: there is no such setting; is TIERSYNC_LEASE_S meant?",
+        "TIERSYNC_QQ: there is no such setting",
+    ]
+
+
+def test_a_breaker_pauses_no_longer_than_its_longest_pause(load: Load) -> None:
+    """Else the first pause would be longer than all that follow."""
+    (line,) = problems(load, "breaker_pause_s = 61")
+
+    assert line.startswith("TIERSYNC_BREAKER_PAUSE_S: ")

@@ -91,6 +91,8 @@ def _perform(scenario: Scenario, folder: Path, line: Timeline, *, as_json: bool)
         # Somebody watches: a shorter wait for an answer, and between two attempts, than in earnest.
         call_s_max=4,
         retry_delays_s="0.5,1,2",
+        breaker_pause_s=0.5,
+        created_ahead_s_max=0,  # the sandbox's clock may have been moved
     )
     serve = Child(folder, "serve", variables, service_url, "/readyz")
     with ExitStack() as stack:

@@ -83,6 +83,7 @@ class _Stage:
             database_url=f"sqlite:///{folder}/tiersync.db",
             call_s_max=2.5,
             retry_delays_s="0.5,1,2",
+            created_ahead_s_max=0,  # the sandbox's clock runs ahead on purpose
             default_program=script.default_program,
         )
         self._serve = Child(folder, "serve", variables, service_url, "/readyz") if served else None
