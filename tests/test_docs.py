@@ -25,7 +25,20 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 DOCS = "\n".join(page.read_text("utf-8") for page in PAGES)
 README = (ROOT / "README.md").read_text("utf-8")
 OPERATING = (ROOT / "docs" / "operating.md").read_text("utf-8")
-OURS = [PACKAGE / room for room in ("receiver.py", "worker.py", "app.py", "engine", "store", "console", "capillary")]
+ROOMS = (
+    "receiver",
+    "worker",
+    "app",
+    "jobs",
+    "retention",
+    "watch",
+    "importing",
+    "engine",
+    "store",
+    "console",
+    "capillary",
+)
+OURS = [PACKAGE / room if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py" for room in ROOMS]
 EVERYWHERE = [PACKAGE]
 WORD = re.compile(r"[a-z]+(_[a-z]+)*")
 

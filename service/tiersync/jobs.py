@@ -78,7 +78,8 @@ class Clerk:
             try:
                 while job := await self._store.claim_job(WantJob(self.owner, self._now(), self.until)):
                     log.info("job.taken", job=job.id, kind=job.kind, by=job.by, done=job.done, matched=job.matched)
-                    await self.work_off(job)
+                    if ended := await self.work_off(job):
+                        log.info("job.ended", job=ended.id, kind=ended.kind, status=ended.status, done=ended.done)
             except StoreUnavailable as error:
                 log.warning("job.store_unavailable", error=str(error))
             except Exception:
@@ -88,16 +89,13 @@ class Clerk:
     async def work_off(self, job: Job) -> Job | None:
         """Carry a held job on to its end; return it as it ended, or None if it was taken from us or cancelled."""
         try:
-            ended = await self._steps(job)
+            return await self._steps(job)
         except StoreUnavailable:
             raise  # it goes on when the store is back
         except Exception as error:
             detail = f"a bug: {type(error).__name__}"
             await self._store.end_job(job.id, JobStatus.FAILED, now=self._now(), owner=self.owner, detail=detail)
             raise
-        if ended is not None:
-            log.info("job.ended", job=ended.id, kind=ended.kind, status=ended.status, done=ended.done)
-        return ended
 
     async def _steps(self, job: Job) -> Job | None:
         while True:

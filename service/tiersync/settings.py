@@ -5,7 +5,7 @@ top level is the only org. Each limit has its unit in its name.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
@@ -275,16 +275,16 @@ def _inherited(shared: Mapping[str, Any], table: Any) -> Any:
 
 def unknown_variables(variables: Iterable[str]) -> list[str]:
     """Name the variables that look like settings and are none: a line each, with the nearest setting."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {FILE_VARIABLE}
-    return [
-        f"{name}: there is no such setting" + (f"; is {near[0]} meant?" if (near := _nearest(name, known)) else "")
-        for name in sorted(variables)
-        if name.upper().startswith(PREFIX) and not name.upper().startswith(_SANDBOX) and name.upper() not in known
-    ]
-
-
-def _nearest(name: str, known: Collection[str]) -> list[str]:
-    return get_close_matches(name.upper(), known, n=1)
+    known = {name.upper() for name in Settings.model_fields} | {FILE_VARIABLE.removeprefix(PREFIX)}
+    found = []
+    for variable in sorted(variables):
+        name = variable.upper().removeprefix(PREFIX)
+        if name in known or not variable.upper().startswith(PREFIX) or variable.upper().startswith(_SANDBOX):
+            continue
+        near = get_close_matches(name, known, n=1)
+        meant = f"; is {PREFIX}{near[0]} meant?" if near else ""
+        found.append(f"{variable}: there is no such setting{meant}")
+    return found
 
 
 def _file() -> str:

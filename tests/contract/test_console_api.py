@@ -205,7 +205,10 @@ def execute(database_url: str, statement: str) -> None:
     ("harm", "repair"),
     [
         ("ALTER TABLE alembic_version RENAME TO gone", "ALTER TABLE gone RENAME TO alembic_version"),
-        ("UPDATE alembic_version SET version_num = '9999'", "UPDATE alembic_version SET version_num = '0001'"),
+        (
+            "UPDATE alembic_version SET version_num = '9999'",
+            f"UPDATE alembic_version SET version_num = '{database.newest_version()}'",  # noqa: S608
+        ),
     ],
     ids=["gone", "another schema"],
 )

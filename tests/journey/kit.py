@@ -306,6 +306,17 @@ class Town:
 
     async def command(self, *arguments: str, **environment: str) -> str:
         """Run a verb of `tiersync` on this store; returns what it says on stdout."""
+        code, said, complained = await self._run(arguments, environment)
+        assert code == 0, complained
+        return said
+
+    async def failing(self, *arguments: str, **environment: str) -> tuple[str, str]:
+        """Run a verb that does not end well; returns what it says on stdout and on stderr."""
+        code, said, complained = await self._run(arguments, environment)
+        assert code in {1, 2}, said
+        return said, complained
+
+    async def _run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tiersync", *arguments,
             env={**os.environ, "TIERSYNC_DATABASE_URL": self.database_url, **environment},
@@ -313,8 +324,7 @@ class Town:
         )  # fmt: skip
         async with asyncio.timeout(QUIET_S_MAX):
             said, complained = await process.communicate()
-        assert process.returncode == 0, complained.decode()
-        return said.decode()
+        return process.returncode, said.decode(), complained.decode()
 
     async def _control(self, method: str, path: str, body: object = None) -> Json:
         answer = await self.sandbox.request(method, path, json=body)

@@ -49,7 +49,9 @@ async def test_a_replay_brings_a_dead_secondary_right(here: Town, stopped: bool)
         await here.start()
     await here.quiet()
 
-    assert {"matched": 1, "due": 1, "converges": 0, "unchanged": 0} == report
+    job = report.pop("job")
+    assert {"status": "done", "matched": 1, "done": 1, "due": 1, "converges": 0, "unchanged": 0} == report
+    assert job in [found["id"] for found in await here.json("jobs")]
     assert {"Gold"} == await here.followers(people)
     assert "done" == (await here.event(event_id))["status"]
     assert [people.secondaries[0]] == [call["customer"] for call in (await here.calls("adjust"))[before:]]
