@@ -57,7 +57,7 @@ async def test_a_job_left_to_the_server_is_done_by_it(here: Town) -> None:
 
 
 async def test_what_was_exported_is_taken_in_elsewhere(here: Town, tmp_path: Path) -> None:
-    """Into an empty database come all events once, however often they are imported; a bad line is named and left out."""
+    """Into an empty database all events come once, however often imported; a bad line is named and left out."""
     people = here.newcomers()
     await here.seed(people.seed("Silver"))
     await here.decide(people.primary, "Gold")

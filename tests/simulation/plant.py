@@ -16,7 +16,7 @@ from starlette.requests import Request
 from tests.simulation.capillary import PROGRAM
 from tests.simulation.capillary import Capillary as World
 from tests.simulation.loop import Process, SimulatedLoop
-from tiersync.capillary import Basic, Capillary, Gate, Limits
+from tiersync.capillary import Basic, Breaks, Capillary, Gate, Limits
 from tiersync.engine import WorkQueue
 from tiersync.fanout import Policy
 from tiersync.intake import ANY_ORG
@@ -101,7 +101,7 @@ class Plant:
             transport=world,
             auth=Basic("till", "password"),
             gate=Gate(concurrent_max=8, per_minute_max=0, now=loop.time, sleep=asyncio.sleep),
-            limits=Limits(0.5, ATTEMPT_S_MAX, 3),
+            limits=Limits(0.5, ATTEMPT_S_MAX, 3, Breaks(5, 0.5, 2, ATTEMPT_S_MAX)),
             now=loop.time,
             sleep=asyncio.sleep,
             observe=lambda *_: None,

@@ -148,24 +148,31 @@ _HOLD: Final = (
 def _claimed(row: Any, want: Want) -> Claim:
     return Claim(
         sync=row.id,
-        org=row.org,
-        program=row.program,
-        customer=row.customer,
         fence=row.fence + 1,
         until=want.until,
-        generation=row.generation,
-        planned=row.planned,
-        event=row.event,
         action=Action(row.action) if row.action else None,
-        tier_number=row.tier_number,
-        tier_name=row.tier_name,
-        expiry=row.expiry,
-        inherits=row.inherits,
-        lowers=row.lowers,
-        attempt=row.attempt,
         depth=row.depth or 0,
         newest=row.newest or 0,
+        **{name: getattr(row, name) for name in _AS_IT_STANDS},
     )
+
+
+_AS_IT_STANDS: Final = tuple(
+    [
+        "org",
+        "program",
+        "customer",
+        "generation",
+        "planned",
+        "event",
+        "tier_number",
+        "tier_name",
+        "expiry",
+        "inherits",
+        "lowers",
+        "attempt",
+    ]
+)
 
 
 def _holding(connection: Connection, claims: Iterable[Claim]) -> dict[int, Any]:
@@ -361,12 +368,8 @@ def _end(item: Release, row: Any, pending: Mapping[int, _Tally]) -> _End:
 _END: Final = (
     update(events)
     .where(events.c.id == bindparam("_id"))
-    .values(
-        status=bindparam("status"),
-        reason=bindparam("reason"),
-        detail=func.coalesce(bindparam("detail"), events.c.detail),
-        finished_at=bindparam("at"),
-    )
+    .values({name: bindparam(name) for name in ("status", "reason")} | {"finished_at": bindparam("at")})
+    .values(detail=func.coalesce(bindparam("detail"), events.c.detail))
 )
 _DROP: Final = (
     update(adjustments)
