@@ -157,22 +157,8 @@ def _claimed(row: Any, want: Want) -> Claim:
     )
 
 
-_AS_IT_STANDS: Final = tuple(
-    [
-        "org",
-        "program",
-        "customer",
-        "generation",
-        "planned",
-        "event",
-        "tier_number",
-        "tier_name",
-        "expiry",
-        "inherits",
-        "lowers",
-        "attempt",
-    ]
-)
+_READ_OTHERWISE: Final = frozenset({"sync", "fence", "until", "action", "depth", "newest"})
+_AS_IT_STANDS: Final = [name for name in Claim.__dataclass_fields__ if name not in _READ_OTHERWISE]
 
 
 def _holding(connection: Connection, claims: Iterable[Claim]) -> dict[int, Any]:
