@@ -52,3 +52,35 @@ async def tier(lab: Lab) -> str:
     """Read Ann's level in the coffee club."""
     profile = (await lab.client.get(f"{API}/customers/external/ann")).json()
     return str(profile["tier_levels"][0]["tier_overview"]["name"])
+
+
+async def publish(lab: Lab, **economy: Any) -> None:
+    """Start anew with an economy of one source `s` into one account `a`, unless told otherwise, and Ann in it."""
+    blank = {"name": "E", "sources": [{"id": "s", "accounts": ["a"]}], "accounts": [{"id": "a"}]}
+    answer = await lab.client.put(f"{API}/economy", params={"replace": "true"}, json={**blank, **economy})
+    assert answer.status_code == 201, answer.text
+    await post(lab, "customers", **ANN)
+
+
+def behavior(name: str, event: str, *outcomes: Any, **more: Any) -> dict[str, Any]:
+    """Build a behaviour; a number stands for so many points from `s`."""
+    given = [{"source": "s", "points": each} if isinstance(each, int) else each for each in outcomes]
+    return {"id": name, "event": event, "outcomes": given, **more}
+
+
+async def happen(lab: Lab, event: str, transaction: str, who: str = "ann", **detail: Any) -> dict[str, Any]:
+    """Send an event of somebody's that must be taken."""
+    answer = await post(lab, "events", external_id=who, events={event: {"transaction_id": transaction, **detail}})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def clock(lab: Lab, to: str) -> None:
+    """Move the sandbox's clock."""
+    answer = await lab.client.put("/sandbox/clock", json={"now": to})
+    assert answer.status_code == 200, answer.text
+
+
+async def profile(lab: Lab, kind: str = "combined") -> dict[str, Any]:
+    """Read Ann's profile."""
+    return dict((await lab.client.get(f"{API}/customers/external/ann", params={"profile": kind})).json())

@@ -6,16 +6,17 @@ kept and post the difference.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import assert_never
 
 from tiersync.errors import LoyaltyError
-from tiersync.loyalty.accounts import MONEY, AccountKey, expires_at
+from tiersync.loyalty.accounts import MONEY, AccountKey, AccountName, expires_at
 from tiersync.loyalty.events import ZERO, Event, HolderId
 from tiersync.loyalty.ladders import Earned
 from tiersync.loyalty.periods import window
-from tiersync.loyalty.records import Discount, Kind, RuleId, Stamp, Tagged, Terms
-from tiersync.loyalty.rules import Candidate, Context, Credit, Drain, Off, Outcome, Rule, SetLevel, Tag
+from tiersync.loyalty.records import Discount, Kind, RuleId, Share, Stamp, Tagged, Terms
+from tiersync.loyalty.rules import Candidate, Context, Credit, Drain, Off, Outcome, Rule, SetLevel, Stock, Tag
 from tiersync.loyalty.setup import AS_TOLD, Setup
 from tiersync.loyalty.standings import Fact
 from tiersync.loyalty.state import Award, AwardKey, State
@@ -70,7 +71,8 @@ def write(state: State, event: Event, candidates: Iterable[Candidate]) -> None:
 def credit(state: State, key: AwardKey, outcome: Credit, stamp: Stamp) -> Award:
     """Credit one outcome and count it where points earned are measured.
 
-    An account that is switched off takes nothing; only a deposit, which somebody made by hand, is refused for it.
+    An account that is switched off takes nothing; only a deposit, which somebody made by hand, is refused for it. A
+    deposit is also past the stock of whoever funds it, though it counts there.
     """
     state.know(key[2][0])
     account = state.ledger.account(outcome.account)
@@ -78,18 +80,43 @@ def credit(state: State, key: AwardKey, outcome: Credit, stamp: Stamp) -> Award:
         if key[0] == AS_TOLD:
             raise LoyaltyError(f"account {account.name} is not active: it takes no credits")
         return Award(ZERO)
-    if not outcome.amount:
+    stock = None if key[0] == AS_TOLD else in_stock(state, outcome.funders, account.name, stamp.at)
+    amount = outcome.amount if stock is None else min(stock, outcome.amount)
+    if not amount:
         return Award(ZERO)
     ends = expires_at(outcome.expiry or account.policy.expiry, stamp.at, state.setup.zone)
     terms = Terms(ends, outcome.usable_from, outcome.condition, outcome.funders)
-    entry = state.ledger.credit(key[2], outcome.amount, stamp, terms)
-    count_earned(state, key[2], Fact(stamp.at, stamp.at, outcome.amount))
-    return Award(outcome.amount, () if entry.lot is None else (entry.lot,))
+    entry = state.ledger.credit(key[2], amount, stamp, terms)
+    issue(state, outcome.funders, account.name, Fact(stamp.at, stamp.at, entry.amount))
+    count_earned(state, key[2], Fact(stamp.at, stamp.at, amount))
+    return Award(amount, () if entry.lot is None else (entry.lot,))
 
 
 def count_earned(state: State, key: AccountKey, fact: Fact) -> None:
     """Tell the ladders about points earned or taken back."""
     state.standings.count_earned(key[0], Earned(key[1]), fact)
+
+
+def in_stock(state: State, funders: Iterable[Share], account: AccountName, at: datetime) -> Decimal | None:
+    """What these funders may still issue into an account in this window; nothing if that is not bounded."""
+    slots = _stocked(state, funders, account, at)
+    left = min((stock.amount - state.issued.get(slot, ZERO) for slot, stock in slots), default=None)
+    return None if left is None else max(ZERO, left)
+
+
+def issue(state: State, funders: Iterable[Share], account: AccountName, fact: Fact) -> None:
+    """Take what was issued out of its funders' stocks of that date; a negative amount comes back into them."""
+    for slot, _ in _stocked(state, funders, account, fact.at):
+        state.journal.put(state.issued, slot, state.issued.get(slot, ZERO) + fact.amount)
+
+
+def _stocked(
+    state: State, funders: Iterable[Share], account: AccountName, at: datetime
+) -> list[tuple[tuple[str, AccountName, str], Stock]]:
+    stocks = {funder.party: state.setup.stocks.get(funder.party) for funder in funders}
+    return [
+        ((party, account, window(at, stock.per, state.setup.zone)), stock) for party, stock in stocks.items() if stock
+    ]
 
 
 def award_key(holder: HolderId, rule: RuleId, index: int, outcome: Credit) -> AwardKey:

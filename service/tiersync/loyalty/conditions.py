@@ -81,17 +81,25 @@ def entering(ladder: LadderId, level: str) -> When:
     return lambda context: context.event.option("ladder") == ladder and level in context.event.names("crossed")
 
 
-def measure(*, hurdle: Decimal | int = 0, precision: int | None = None) -> Callable[[Context], Decimal]:
-    """The spend a dynamic award is computed from.
+def measure(
+    *items: str, hurdle: Decimal | int = 0, precision: int | None = None, pieces: bool = False, free: bool = False
+) -> Callable[[Context], Decimal]:
+    """What a dynamic award is computed from: the spend, or the number of `pieces`, of these items; none means all.
 
-    Below the hurdle nothing counts, from the hurdle on the whole spend does. `precision` cuts its decimals first.
+    Pieces that cost nothing count only if `free`. Below the hurdle nothing counts, from the hurdle on the whole measure
+    does. `precision` cuts its decimals first.
     """
+    wanted = set(items)
 
     def of(context: Context) -> Decimal:
-        spend = context.event.amount
-        if spend < hurdle:
+        lines = [line for line in context.event.lines if not wanted or wanted & {line.item, *line.tags}]
+        if pieces:
+            measured = Decimal(sum(line.quantity for line in lines if line.amount or free))
+        else:
+            measured = sum((line.amount for line in lines), ZERO) if wanted else context.event.amount
+        if measured < hurdle:
             return ZERO
-        return spend if precision is None else spend.quantize(Decimal(1).scaleb(-precision), ROUND_DOWN)
+        return measured if precision is None else measured.quantize(Decimal(1).scaleb(-precision), ROUND_DOWN)
 
     return of
 

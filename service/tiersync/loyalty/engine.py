@@ -20,12 +20,12 @@ from tiersync.errors import LoyaltyError
 from tiersync.loyalty import events as on
 from tiersync.loyalty.accounts import AccountName
 from tiersync.loyalty.actions import ACTIONS, ADMINISTRATIVE, INACTIVE, pay, update_profile
-from tiersync.loyalty.awarding import allowances, entitlement, write
+from tiersync.loyalty.awarding import allowances, entitlement, in_stock, write
 from tiersync.loyalty.events import NOBODY, Event, EventId, HolderId, Json, Line, ProgrammeId, dump, load
 from tiersync.loyalty.falling_due import fall_due
 from tiersync.loyalty.ladders import Balance
 from tiersync.loyalty.periods import instant
-from tiersync.loyalty.records import Entry, Kind, LadderId, LevelMove, Lot, Move, Record
+from tiersync.loyalty.records import Entry, Kind, LadderId, LevelMove, Lot, Move, Record, Share
 from tiersync.loyalty.setup import Setup
 from tiersync.loyalty.standings import Standing
 from tiersync.loyalty.state import Processed, Receipt, State
@@ -191,6 +191,10 @@ class Engine:
     def codes(self, programme: ProgrammeId) -> dict[str, HolderId | None]:
         """A programme's sign-up codes, each with who used it."""
         return self._state.enrolments.codes(programme)
+
+    def in_stock(self, funder: str, account: AccountName, at: datetime) -> Decimal | None:
+        """What a funder may still issue into an account in this window; nothing if that is not bounded."""
+        return in_stock(self._state, (Share(funder),), account, instant(at))
 
     # -- the one path
 

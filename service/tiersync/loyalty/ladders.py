@@ -111,13 +111,15 @@ class Fall(StrEnum):
 class Level:
     """One level: `threshold` leads in, `stay` (at least so much per period) keeps in; without `stay` it is permanent.
 
-    `falls_to` is where `TO_CONFIGURED` leads; the lowest level if it is not given.
+    `falls_to` is where `TO_CONFIGURED` leads; the lowest level if it is not given. `review` is when this level is
+    reviewed, if not when the others of its ladder are.
     """
 
     name: str
     threshold: Decimal
     stay: Decimal | None = None
     falls_to: str | None = None
+    review: Review | None = None
 
 
 def own(event: Event) -> tuple[HolderId, ...]:
@@ -196,6 +198,11 @@ class Ladder:
 
     def next_review(self, rank: int, at: datetime, joined: datetime, since: datetime, zone: tzinfo) -> datetime | None:
         """When a holder on this level is reviewed next; nothing if never."""
-        if self.review is None or (rank == 0 and self.review.anchor is Anchor.LEVEL):
+        review = self.review_of(rank)
+        if review is None or (rank == 0 and review.anchor is Anchor.LEVEL):
             return None
-        return self.review.next_after(at, joined, since, zone)
+        return review.next_after(at, joined, since, zone)
+
+    def review_of(self, rank: int) -> Review | None:
+        """The review of a level: its own, else the ladder's."""
+        return self.levels[rank].review or self.review

@@ -7,7 +7,17 @@ from dataclasses import replace
 from decimal import Decimal
 
 from tiersync.errors import LoyaltyError
-from tiersync.loyalty.awarding import award_key, count_earned, counts, credit, discount, entitlement, taken_off, use
+from tiersync.loyalty.awarding import (
+    award_key,
+    count_earned,
+    counts,
+    credit,
+    discount,
+    entitlement,
+    issue,
+    taken_off,
+    use,
+)
 from tiersync.loyalty.events import REVERSE, ZERO, Event
 from tiersync.loyalty.records import Kind, Refund, RefundState, Stamp
 from tiersync.loyalty.rules import Candidate, Credit, Rule
@@ -73,7 +83,9 @@ def _post_differences(
 def _take_back(state: State, event: Event, processed: Processed, key: AwardKey, amount: Decimal) -> Award:
     award = processed.awards[key]
     stamp = Stamp(event.at, event.id, Kind.REVERSE, key[0])
-    state.ledger.take_back(reversed(award.lots), amount, stamp)
+    taken = state.ledger.take_back(reversed(award.lots), amount, stamp)
+    for entry in taken:
+        issue(state, entry.funders, key[2][1], Fact(processed.event.at, event.at, entry.amount))
     # Dated as the original, known as of now: a review that was due in between does not see it.
     count_earned(state, key[2], Fact(processed.event.at, event.at, -amount))
     return Award(award.amount - amount, award.lots)

@@ -109,6 +109,14 @@ class Limit:
     per: Span = Span.FOREVER
 
 
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """At most so much issued per calendar window into each account, to all holders together."""
+
+    amount: Decimal
+    per: Span = Span.FOREVER
+
+
 def always(_context: Context) -> bool:
     """Hold for every event."""
     return True

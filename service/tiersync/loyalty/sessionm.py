@@ -14,6 +14,7 @@ from tiersync.loyalty.accounts import Account, AccountName, Order, Policy
 from tiersync.loyalty.actions import ACTIONS
 from tiersync.loyalty.engine import Engine
 from tiersync.loyalty.events import (
+    ADJUST_LEVEL,
     DEPOSIT,
     LEVEL_DOWN,
     LEVEL_RENEWED,
@@ -34,6 +35,7 @@ from tiersync.loyalty.events import (
 from tiersync.loyalty.ladders import Anchor, Earned, Fall, Ladder, Level, Review
 from tiersync.loyalty.records import Entry, Kind, LadderId, Share
 from tiersync.loyalty.rules import Credit, Give
+from tiersync.loyalty.settlement import FUNDED
 from tiersync.loyalty.setup import AS_TOLD
 from tiersync.loyalty.state import Receipt
 
@@ -160,6 +162,22 @@ def deposit_answer(engine: Engine, receipt: Receipt) -> dict[str, Any]:
     return {"payload": {"user_id": receipt.event.holder, "details": posted, "failures": failures}}
 
 
+def adjustment(user_id: str, request: str, system: str, level: str, at: datetime, *, pay_skipped: bool) -> Event:
+    """A level given by hand; without `pay_skipped` the levels jumped over pay no entrance outcome (A10)."""
+    attrs: dict[str, Json] = {"ladder": system, "level": level, "pay_skipped": pay_skipped}
+    return Event(EventId(f"{user_id}/level/{request}"), ADJUST_LEVEL, HolderId(user_id), at, attrs=attrs)
+
+
+def issued(engine: Engine) -> dict[str, Decimal]:
+    """What each source issued into all its accounts, less what was taken back by returns (A3)."""
+    totals: dict[str, Decimal] = {}
+    for record in engine.records:
+        if isinstance(record, Entry) and record.kind in FUNDED:
+            for share in record.funders:
+                totals[share.party] = totals.get(share.party, ZERO) + record.amount
+    return totals
+
+
 def tier_levels(engine: Engine, user_id: str) -> list[dict[str, Any]]:
     """The profile's tier block, one element per tier system (A14)."""
     return [_tier_level(engine, HolderId(user_id), ladder) for ladder in engine.setup.ladders]
@@ -184,8 +202,12 @@ def _tier_level(engine: Engine, user: HolderId, ladder: Ladder) -> dict[str, Any
 
 
 def point_account_balances(engine: Engine, user_id: str, at: datetime) -> dict[str, Any]:
-    """The profile's balance block; life time values count what was earned (A14)."""
+    """The profile's balance block; life time values count what was earned (A14).
+
+    Accounts with one label are shown as one balance in `groups` (A4).
+    """
     user = HolderId(user_id)
+    balances = {account.name: engine.balance(user, account.name, at) for account in engine.setup.accounts}
     earned: dict[str, Decimal] = {}
     for record in engine.records:
         if isinstance(record, Entry) and record.holder == user and _earned(record):
@@ -194,14 +216,16 @@ def point_account_balances(engine: Engine, user_id: str, at: datetime) -> dict[s
         {
             "account_name": account.name,
             "grouping_label": account.label,
-            "available_balance": engine.balance(user, account.name, at),
+            "available_balance": balances[account.name],
             "life_time_value": earned.get(account.name, ZERO),
         }
         for account in engine.setup.accounts
     ]
-    total = sum((engine.balance(user, account.name, at) for account in engine.setup.accounts), ZERO)
-    summary = {"total_points": total, "life_time_points": sum(earned.values(), ZERO)}
-    return {"user_id": user, "summary": summary, "details": details}
+    groups: dict[str, Decimal] = {}
+    for account in engine.setup.accounts:
+        groups[account.label] = groups.get(account.label, ZERO) + balances[account.name]
+    summary = {"total_points": sum(balances.values(), ZERO), "life_time_points": sum(earned.values(), ZERO)}
+    return {"user_id": user, "summary": summary, "details": details, "groups": groups}
 
 
 def _earned(entry: Entry) -> bool:

@@ -15,7 +15,7 @@ from tiersync.loyalty.ladders import Balance, Earned, Ladder
 from tiersync.loyalty.programmes import Programme
 from tiersync.loyalty.records import RuleId, Share
 from tiersync.loyalty.resolvers import Resolver, all_matched
-from tiersync.loyalty.rules import Context, Credit, Outcome, Rule
+from tiersync.loyalty.rules import Context, Credit, Outcome, Rule, Stock
 
 AS_TOLD = "as told"
 """The kind of the one built-in rule, "credit as told", which no resolver chooses about."""
@@ -25,6 +25,7 @@ AS_TOLD = "as told"
 class Setup:
     """Accounts, programmes, rules, ladders, and who wins among the rules.
 
+    `stocks` bound what a funder's awards may issue, by its name; what exceeds its stock is forfeited.
     `zone` decides what a day is. `cascade_max` bounds how many times an event may lead to a further one.
     """
 
@@ -33,6 +34,7 @@ class Setup:
     rules: tuple[Rule, ...] = ()
     ladders: tuple[Ladder, ...] = ()
     resolver: Resolver = all_matched
+    stocks: Mapping[str, Stock] = field(default_factory=dict)
     zone: tzinfo = UTC
     cascade_max: int = 16
     _accounts: Mapping[AccountName, Account] = field(init=False)

@@ -156,10 +156,11 @@ class Standings:
     def _move(self, key: StandingKey, rank: int, reason: Reason, event: Event, until: datetime | None = None) -> None:
         ladder, old = self._ladder(key[0]), self._standings[key]
         new = replace(old, rank=rank, since=event.at, before=old.rank if reason is Reason.METRIC else None)
-        if ladder.review is not None and ladder.review.anchor is Anchor.LEVEL:
-            new = replace(
-                new, period=event.at, until=ladder.next_review(rank, event.at, old.joined, event.at, self._zone)
-            )
+        review = ladder.review_of(rank)
+        afresh = review is not None and review.anchor is Anchor.LEVEL
+        if afresh or review != ladder.review_of(old.rank):
+            due = ladder.next_review(rank, event.at, old.joined, event.at, self._zone)
+            new = replace(new, period=event.at if afresh else old.period, until=due)
         if until is not None:
             new = replace(new, until=until)
         move = Move.UP if rank > old.rank else Move.DOWN if rank < old.rank else Move.RENEW

@@ -97,6 +97,7 @@ class State:
         "active",
         "checks",
         "enrolments",
+        "issued",
         "journal",
         "ledger",
         "processed",
@@ -120,6 +121,7 @@ class State:
         self.profiles: dict[HolderId, Mapping[str, Json]] = {}
         self.tags: dict[HolderId, frozenset[str]] = {}
         self.uses: dict[tuple[RuleId, HolderId, str], int] = {}
+        self.issued: dict[tuple[str, AccountName, str], Decimal] = {}
         self.switches: dict[tuple[str, str], bool] = {}
         self.processed: dict[EventId, Processed] = {}
         self.receipts: dict[EventId, Receipt] = {}

@@ -83,7 +83,7 @@ class Sandbox(Starlette):
 def build(settings: SandboxSettings, seams: Seams | None = None) -> Starlette:
     """Build the application. `seams` replaces clock, sleep, ids or HTTP client; its desk is `app.state.desk`."""
     desk = Desk(settings, seams or real_seams(), example)
-    club, platform = Club(), Platform()
+    club, platform = Club(example=settings.example), Platform(example=settings.example)
     desk.companions = (club, platform)
     verbs_here = (*VERBS, *sessionm.verbs(club), *crm.verbs(platform))
     paths: dict[str, dict[str, Verb]] = {}

@@ -57,8 +57,8 @@ class Companion(Protocol):
     def advance(self, now: datetime) -> object:
         """Let everything happen that falls due by then."""
 
-    def reset(self) -> None:
-        """Start again."""
+    def reset(self, *, example: bool) -> None:
+        """Start again, with its example or without."""
 
 
 class Desk:
@@ -113,9 +113,10 @@ class Desk:
         self.hooks.clear()
         self.faults.reset()
         self.calls.clear()
-        self._start(example=self.settings.example if example is None else example)
+        example = self.settings.example if example is None else example
+        self._start(example=example)
         for companion in self.companions:
-            companion.reset()
+            companion.reset(example=example)
 
     def change(self, patch: object) -> Unpatchable | None:
         """Change switches; returns why not, if refused."""

@@ -49,7 +49,9 @@ class SandboxSettings(BaseSettings):
     state: Path | None = Field(
         default=None, description="file the organisation is kept in: its calls are appended, and replayed at start"
     )
-    example: bool = Field(default=True, description="start with programme 973 and one family")
+    example: bool = Field(
+        default=True, description="start with programme 973 and one family, a SessionM coffee club and a CRM.COM spa"
+    )
     call_log_max: Positive = Field(
         default=100_000, description="calls kept for GET /sandbox/calls; the oldest go first"
     )

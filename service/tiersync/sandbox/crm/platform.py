@@ -14,17 +14,20 @@ from tiersync.sandbox.faces import CONFLICT, Refused, about
 
 @dataclass(slots=True)
 class Platform:
-    """All the businesses. Each has contacts, schemes and wallets of its own; it starts with the spa."""
+    """All the businesses. Each has contacts, schemes and wallets of its own; the `example` is the spa."""
 
+    example: bool = True
     businesses: dict[str, Business] = field(init=False)
     invitations: dict[str, tuple[Business, str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reset()
+        self.reset(example=self.example)
 
-    def reset(self) -> None:
-        """Start again with the example."""
+    def reset(self, *, example: bool) -> None:
+        """Start again, with the example or with no business."""
         self.businesses, self.invitations = {}, {}
+        if not example:
+            return
         spa, _ = self.add(Given.model_validate(SPA), "")
         for scheme in SCHEMES:
             spa.add_scheme(Scheme.model_validate(scheme), scheme["id"])

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from tiersync.loyalty import sessionm
+from tiersync.loyalty.accounts import AccountName
 from tiersync.loyalty.records import Entry, LevelMove
 from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.faces import CENT, money, stamp
@@ -71,6 +72,9 @@ def balances(club: Club, member: Member, now: datetime) -> dict[str, Any]:
             }
             for row in block["details"]
         ],
+        "groups": [
+            {"grouping_label": label, "available_balance": _plain(value)} for label, value in block["groups"].items()
+        ],
         "worth": {"amount": money(spendable * club.economy.point_value), "currency": club.economy.currency},
     }
 
@@ -85,13 +89,14 @@ def happened(receipt: Receipt) -> dict[str, object]:
 
 
 def entry(row: Entry) -> dict[str, object]:
-    """Return one change of one balance; `behavior` says what gave it."""
+    """Return one change of one balance; `behavior` says what gave it, `point_source_id` out of which source."""
     return {
         "point_account_id": row.account,
         "kind": str(row.kind),
         "amount": _plain(row.amount),
         "forfeited": _plain(row.lost),
         "behavior": row.rule,
+        "point_source_id": row.funders[0].party if row.funders else None,
         "at": stamp(row.at),
     }
 
@@ -123,6 +128,26 @@ def deposited(club: Club, receipt: Receipt) -> dict[str, object]:
         "repeated": receipt.repeated,
         "tier_changes": tier_changes(receipt.moves),
     }
+
+
+def sources(club: Club, now: datetime) -> list[dict[str, object]]:
+    """Return the sources: what each issued, and what is left of its stock for each account."""
+    issued = sessionm.issued(club.engine)
+    return [
+        {
+            "point_source_id": source.id,
+            "issued": _plain(issued.get(source.id, CENT * 0)),
+            "stock": None if source.stock is None else source.stock.model_dump(mode="json"),
+            "accounts": [
+                {
+                    "point_account_id": account,
+                    "stock_left": _plain(club.engine.in_stock(source.id, AccountName(account), now)),
+                }
+                for account in source.accounts
+            ],
+        }
+        for source in club.economy.sources
+    ]
 
 
 def _plain(value: object) -> object:

@@ -1,18 +1,17 @@
 """Pure. From a published economy to the core's set-up: each behaviour becomes rules, each tier system a ladder."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
 from tiersync.loyalty.accounts import Account, AccountName, AfterDays, Expiry, Inactive, Never, OnDate, Policy
 from tiersync.loyalty.conditions import bought, either, entering, every, measure, on_level, spent
-from tiersync.loyalty.events import LEVEL_UP, PURCHASE, ZERO, ProgrammeId
+from tiersync.loyalty.events import LEVEL_UP, PURCHASE, ProgrammeId
 from tiersync.loyalty.ladders import Anchor, Fall, Ladder, Level, Review
 from tiersync.loyalty.periods import Span
 from tiersync.loyalty.programmes import Programme
 from tiersync.loyalty.records import LadderId, RuleId, Share
-from tiersync.loyalty.rules import Context, Drain, Give, Limit, Rule, Tag, When, always, both, per
+from tiersync.loyalty.rules import Context, Drain, Give, Limit, Rule, SetLevel, Stock, Tag, When, always, both, per
 from tiersync.loyalty.sessionm import PERMISSIVE, SYSTEM_EVENTS, award, point_account, tier_system
 from tiersync.loyalty.setup import Setup
 from tiersync.sandbox.sessionm.economy import (
@@ -21,10 +20,11 @@ from tiersync.sandbox.sessionm.economy import (
     Economy,
     FixedDate,
     Inactivity,
+    Interval,
     Outcome,
     PointAccount,
-    PointsPer,
     Rolling,
+    TierLevel,
     TierSystem,
 )
 
@@ -42,6 +42,11 @@ def setup(economy: Economy) -> Setup:
         programmes=(Programme(HOUSE),),
         rules=tuple(rules),
         ladders=tuple(_ladder(system) for system in economy.tier_systems),
+        stocks={
+            source.id: Stock(Decimal(source.stock.points), source.stock.per)
+            for source in economy.sources
+            if source.stock is not None
+        },
     )
 
 
@@ -73,21 +78,21 @@ def _expiry(expiry: object) -> Expiry:
 
 
 def _ladder(system: TierSystem) -> Ladder:
-    interval = system.maintenance
-    return tier_system(
-        system.id,
-        [
-            Level(
-                level.name,
-                Decimal(level.entrance.points),
-                None if level.maintenance is None else Decimal(level.maintenance.points),
-            )
-            for level in system.levels
-        ],
-        system.account,
-        Review(interval.months, Anchor.JOIN if interval.starts is None else Anchor.FIXED, interval.starts),
-        Fall(system.fall),
-    )
+    levels = [_level(level) for level in system.levels]
+    return tier_system(system.id, levels, system.account, _review(system.maintenance), Fall(system.fall))
+
+
+def _level(level: TierLevel) -> Level:
+    built = Level(level.name, Decimal(level.entrance.points))
+    if level.maintenance is None:
+        return built
+    interval = level.maintenance.interval
+    own = None if interval is None else _review(interval)
+    return replace(built, stay=Decimal(level.maintenance.points), review=own)
+
+
+def _review(interval: Interval) -> Review:
+    return Review(interval.months, Anchor.JOIN if interval.starts is None else Anchor.FIXED, interval.starts)
 
 
 Fed = dict[str, tuple[str, ...]]
@@ -115,7 +120,7 @@ def _rules(behavior: Behavior, name: str, trigger: str, fed: Fed, when: When) ->
     """One rule of the core per outcome: each has its own limit and rank."""
     constraints = [_constraint(constraint) for constraint in behavior.rules]
     holds = (every if behavior.join == "and" else either)(*constraints) if constraints else always
-    blank: Callable[..., Rule] = partial(Rule, programme=HOUSE, trigger=trigger, when=every(when, holds))
+    blank = partial(Rule, programme=HOUSE, trigger=trigger, when=every(when, holds))
     return [
         blank(
             id=RuleId(f"{name}#{number}"),
@@ -152,6 +157,9 @@ def _give(outcome: Outcome, fed: Fed) -> Give:
     if outcome.expire_account is not None:
         drain = Drain(AccountName(outcome.expire_account))
         return lambda _context: (drain,)
+    if outcome.change_tier is not None:
+        move = SetLevel(LadderId(outcome.change_tier.tier_system), outcome.change_tier.level)
+        return lambda _context: (move,)
     if outcome.tag is not None:
         tag = Tag(outcome.tag)
         return lambda _context: (tag,)
@@ -159,17 +167,12 @@ def _give(outcome: Outcome, fed: Fed) -> Give:
     accounts = fed[source] if outcome.accounts is None else outcome.accounts
     if outcome.points_per is None:
         return award(source, outcome.points or 0, *accounts)
-    how = _measure(outcome.points_per)
-    rate = outcome.points_per.rate
-    return both(*(per(how, rate, AccountName(name), funders=(Share(source),)) for name in accounts))
-
-
-def _measure(terms: PointsPer) -> Callable[[Context], Decimal]:
-    if terms.measure == "spend":
-        return measure(hurdle=terms.hurdle, precision=terms.precision)
-
-    def items(context: Context) -> Decimal:
-        count = Decimal(sum(line.quantity for line in context.event.lines))
-        return count if count >= terms.hurdle else ZERO
-
-    return items
+    terms = outcome.points_per
+    how = measure(
+        *terms.items,
+        hurdle=terms.hurdle,
+        precision=terms.precision,
+        pieces=terms.measure == "items",
+        free=terms.free_items,
+    )
+    return both(*(per(how, terms.rate, AccountName(name), funders=(Share(source),)) for name in accounts))

@@ -12,8 +12,8 @@ from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.faces import CONFLICT, Refused, about, found
 from tiersync.sandbox.sessionm.building import setup
 from tiersync.sandbox.sessionm.economy import Economy
-from tiersync.sandbox.sessionm.example import COFFEE_CLUB
-from tiersync.sandbox.sessionm.models import Customer, Deposit, Events, Spend, Transaction, Who
+from tiersync.sandbox.sessionm.example import BARE, COFFEE_CLUB
+from tiersync.sandbox.sessionm.models import Customer, Deposit, Events, LevelByHand, Spend, Transaction, Who
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,12 @@ class Member:
 
 @dataclass(slots=True)
 class Club:
-    """An economy and everybody in it. It starts with the coffee club, and starts anew with every published economy."""
+    """An economy and everybody in it. It starts anew with every published economy.
 
+    It starts with the coffee club, or without `example` with a bare economy.
+    """
+
+    example: bool = True
     economy: Economy = field(init=False)
     engine: Engine = field(init=False)
     members: dict[str, Member] = field(init=False)
@@ -37,11 +41,11 @@ class Club:
     _deposited: dict[str, EventId] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reset()
+        self.reset(example=self.example)
 
-    def reset(self) -> None:
-        """Start again with the example."""
-        self.publish(Economy.model_validate(COFFEE_CLUB))
+    def reset(self, *, example: bool) -> None:
+        """Start again, with the example or bare."""
+        self.publish(Economy.model_validate(COFFEE_CLUB if example else BARE))
 
     def publish(self, economy: Economy) -> None:
         """Start with an economy and no customers; one whose parts do not fit together is refused."""
@@ -129,6 +133,17 @@ class Club:
         occasion = Occasion(EventId(f"{member.user_id}/spend/{body.transaction_id}"), now, (), attrs)
         with about("amount"):
             return self.engine.spend(member.user_id, Decimal(body.amount), occasion)
+
+    def place(self, member: Member, body: LevelByHand, now: datetime, request: str) -> Receipt:
+        """Put a customer on a level by hand."""
+        event = sessionm.adjustment(
+            member.user_id, request, body.tier_system_id, body.level, now, pay_skipped=body.pay_skipped
+        )
+        with about("tier_system_id" if self._lacks(body.tier_system_id) else "level"):
+            return self.engine.submit(event)
+
+    def _lacks(self, system: str) -> bool:
+        return system not in {row.id for row in self.economy.tier_systems}
 
     def switch(self, account: str, now: datetime, request: str, *, active: bool) -> None:
         """Let a point account take credits, or not; its balances stay."""

@@ -18,11 +18,19 @@ Rate = Annotated[Decimal, Field(gt=0, le=10**6, decimal_places=6, allow_inf_nan=
 Scalar = str | bool | int
 
 
+class Stock(Body):
+    """At most so many points per calendar window into each account of the source, to all customers together (A3)."""
+
+    points: Points
+    per: Span = Span.FOREVER
+
+
 class Source(Body):
     """Where points come from, and the accounts it feeds (A3)."""
 
     id: Id
     accounts: Annotated[tuple[Id, ...], Field(min_length=1, max_length=20)]
+    stock: Stock | None = None
 
 
 class NoExpiry(Body):
@@ -81,6 +89,8 @@ class PointsPer(Body):
 
     measure: Literal["spend", "items"] = "spend"
     rate: Rate
+    items: tuple[Text, ...] = Field(default=(), max_length=100, description="only these are measured")
+    free_items: bool = Field(default=False, description="whether pieces that cost nothing count")
     hurdle: Money = Decimal(0)
     precision: Annotated[int, Field(ge=0, le=6)] | None = None
 
@@ -92,23 +102,34 @@ class Frequency(Body):
     per: Span
 
 
+class TierChange(Body):
+    """Onto this level of a tier system."""
+
+    tier_system: Id
+    level: Id
+
+
 class Outcome(Body):
-    """What a behaviour gives: points from a source, an account's expiry, or a tag; lower ranks are written first."""
+    """What a behaviour gives; of several outcomes the lower ranks are written first.
+
+    Points from a source, an account's expiry, another level, or a tag.
+    """
 
     source: Id | None = None
     accounts: tuple[Id, ...] | None = Field(default=None, description="all accounts of the source unless named")
     points: Points | None = None
     points_per: PointsPer | None = None
     expire_account: Id | None = None
+    change_tier: TierChange | None = None
     tag: Text | None = None
     limit: Frequency | None = None
     rank: Annotated[int, Field(ge=-1000, le=1000)] = 0
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:
-        given = [self.points, self.points_per, self.expire_account, self.tag]
+        given = [self.points, self.points_per, self.expire_account, self.change_tier, self.tag]
         if sum(each is not None for each in given) != 1:
-            raise ValueError("an outcome is one of points, points_per, expire_account and tag")
+            raise ValueError("an outcome is one of points, points_per, expire_account, change_tier and tag")
         if (self.source is None) == (self.points is not None or self.points_per is not None):
             raise ValueError("an outcome that gives points names its source, and no other does")
         return self
@@ -119,7 +140,7 @@ class Behavior(Body):
 
     id: Id
     event: Text = "COMPLETE_TRANSACTION"
-    state: Literal["active", "paused"] = "active"
+    state: Literal["active", "paused", "draft"] = "active"
     starts: Moment | None = None
     ends: Moment | None = None
     join: Literal["and", "or"] = "and"
@@ -134,10 +155,18 @@ class Entrance(Body):
     outcomes: tuple[Outcome, ...] = Field(default=(), max_length=20)
 
 
+class Interval(Body):
+    """Every so many months, counted from joining, or from `starts` for everybody."""
+
+    months: Annotated[int, Field(ge=1, le=1200)] = 12
+    starts: date | None = Field(default=None, description="counted from each customer's joining unless given")
+
+
 class Maintenance(Body):
-    """What keeps one in: so many points earned since the last review."""
+    """What keeps one in: so many points earned since the last review; at the system's interval unless given its own."""
 
     points: Threshold
+    interval: Interval | None = None
 
 
 class TierLevel(Body):
@@ -148,13 +177,6 @@ class TierLevel(Body):
     purchase: tuple[Behavior, ...] = Field(default=(), max_length=50)
     event: tuple[Behavior, ...] = Field(default=(), max_length=50)
     maintenance: Maintenance | None = None
-
-
-class Interval(Body):
-    """Every so many months, counted from joining, or from `starts` for everybody."""
-
-    months: Annotated[int, Field(ge=1, le=1200)] = 12
-    starts: date | None = Field(default=None, description="counted from each customer's joining unless given")
 
 
 class TierSystem(Body):
@@ -182,6 +204,7 @@ class Economy(Body):
     def _names_exist(self) -> Self:
         accounts = {account.id for account in self.accounts}
         fed = {source.id: set(source.accounts) for source in self.sources}
+        levels = {system.id: {level.name for level in system.levels} for system in self.tier_systems}
         for source in self.sources:
             _known(f"source {source.id}", source.accounts, accounts)
         for outcome in self._outcomes():
@@ -190,6 +213,10 @@ class Economy(Body):
                 _known(f"an outcome from source {outcome.source}", outcome.accounts or (), fed[outcome.source])
             if outcome.expire_account is not None:
                 _known("an outcome that expires", (outcome.expire_account,), accounts)
+            if outcome.change_tier is not None:
+                system = outcome.change_tier.tier_system
+                _known("an outcome that changes the tier", (system,), levels)
+                _known(f"an outcome that changes the tier in {system}", (outcome.change_tier.level,), levels[system])
         return self
 
     def _outcomes(self) -> list[Outcome]:

@@ -72,3 +72,10 @@ COFFEE_CLUB: dict[str, Any] = {
         }
     ],
 }
+
+BARE: dict[str, Any] = {
+    "name": "Bare",
+    "sources": [{"id": "service", "accounts": ["points"]}],
+    "accounts": [{"id": "points"}],
+}
+"""What a sandbox without its examples starts with: one account that takes deposits, until an economy is published."""

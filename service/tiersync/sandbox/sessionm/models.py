@@ -124,6 +124,14 @@ class AccountState(Body):
     active: bool
 
 
+class LevelByHand(Body):
+    """A level given by hand; levels jumped over pay their entrance outcomes unless `pay_skipped` is false (A10)."""
+
+    tier_system_id: Id
+    level: Id
+    pay_skipped: bool = True
+
+
 class Run(Body):
     """Up to when expiry and maintenance are done; now unless it is given."""
 

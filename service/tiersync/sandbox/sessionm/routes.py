@@ -15,6 +15,7 @@ from tiersync.sandbox.sessionm.models import (
     Customer,
     Deposit,
     Events,
+    LevelByHand,
     Run,
     Spend,
     Transaction,
@@ -42,15 +43,22 @@ def find_profile(club: Club, ask: Ask) -> Answer:
 
 def _profile(club: Club, ask: Ask, member: Member) -> Answer:
     kind = ask.query.get("profile", "standard")
-    if kind not in {"standard", "combined"}:
-        raise Refused("profile must be standard or combined", "profile")
-    return Answer(shape.profile(club, member, ask.now, all_systems=kind == "combined"))
+    if kind not in {"standard", "custom", "combined"}:
+        raise Refused("profile must be standard, custom or combined", "profile")
+    return Answer(shape.profile(club, member, ask.now, all_systems=kind != "standard"))
 
 
 def read_tiers(club: Club, ask: Ask) -> Answer:
     """Return the customer's level in every tier system."""
     member = club.by_user_id(ask.params["user_id"])
     return Answer({"user_id": member.user_id, "tier_levels": shape.tier_levels(club, member)})
+
+
+def place(club: Club, ask: Ask) -> Answer:
+    """Put the customer on a level by hand."""
+    member = club.by_user_id(ask.params["user_id"])
+    receipt = club.place(member, read(ask, LevelByHand), ask.now, ask.request_id)
+    return Answer({"status": "ok", "user_id": member.user_id, **shape.happened(receipt)})
 
 
 def audit(club: Club, ask: Ask) -> Answer:
@@ -131,6 +139,11 @@ def publish_economy(club: Club, ask: Ask) -> Answer:
     return Answer({"status": "published", "name": economy.name}, CREATED)
 
 
+def list_sources(club: Club, ask: Ask) -> Answer:
+    """Return the point sources with what they issued and what is left of their stock."""
+    return Answer({"sources": shape.sources(club, ask.now)})
+
+
 def switch_account(club: Club, ask: Ask) -> Answer:
     """Make a point account active or inactive."""
     body = read(ask, AccountState)
@@ -160,6 +173,19 @@ PROFILE_EXAMPLE = {
     "tags": [],
 }
 DONE = {"status": "ok", "repeated": False, "points": [], "tier_changes": []}
+
+PUT_IN = "Put points straight into accounts, past all rules"
+DEPOSITED = (
+    {
+        "external_id": "ann",
+        "deposit_details": [
+            {"point_source_id": "service", "point_account_id": "status", "amount": 10, "reference_id": "case-7"}
+        ],
+        "allow_partial_success": False,
+        "disable_event_publishing": False,
+    },
+    {"status": "ok", "payload": {"details": [{"point_account_id": "status", "amount": 10}], "failures": []}},
+)
 
 ROWS = (
     Row(
@@ -195,6 +221,15 @@ ROWS = (
         example={"user_id": "0d6a1c52-0000-4000-8000-000000000000", "tier_levels": PROFILE_EXAMPLE["tier_levels"]},
     ),
     Row(
+        "PUT",
+        f"{API}/customers/{{user_id}}/tiers",
+        place,
+        "Put the customer on a level by hand",
+        LevelByHand,
+        {"tier_system_id": "coffee-club", "level": "Gold", "pay_skipped": False},
+        DONE,
+    ),
+    Row(
         "GET",
         f"{API}/customers/{{user_id}}/points",
         audit,
@@ -222,22 +257,8 @@ ROWS = (
         {"external_id": "ann", "transaction_id": "p-1", "items": [{"id": "1", "sku": "kenya-1lb", "amount": "18.00"}]},
         {"transaction_id": "p-1", **DONE},
     ),
-    Row(
-        "POST",
-        f"{API}/user_points/deposit",
-        deposit,
-        "Put points straight into accounts, past all rules",
-        Deposit,
-        {
-            "external_id": "ann",
-            "deposit_details": [
-                {"point_source_id": "service", "point_account_id": "status", "amount": 10, "reference_id": "case-7"}
-            ],
-            "allow_partial_success": False,
-            "disable_event_publishing": False,
-        },
-        {"status": "ok", "payload": {"details": [{"point_account_id": "status", "amount": 10}], "failures": []}},
-    ),
+    Row("POST", f"{API}/user_points/deposit", deposit, PUT_IN, Deposit, *DEPOSITED),
+    Row("POST", "/api/2.0/user_points/deposit", deposit, f"{PUT_IN}; the same", Deposit, *DEPOSITED),
     Row(
         "POST",
         f"{API}/user_points/balance",
@@ -255,6 +276,13 @@ ROWS = (
         Spend,
         {"external_id": "ann", "transaction_id": "s-1", "amount": 5},
         DONE,
+    ),
+    Row(
+        "GET",
+        f"{API}/economy/sources",
+        list_sources,
+        "The point sources: what they issued, what is left of their stock",
+        example={"sources": [{"point_source_id": "web", "issued": 20, "stock": None, "accounts": []}]},
     ),
     Row("GET", f"{API}/economy", read_economy, "The published point economy", example={"name": "Coffee Club"}),
     Row(
