@@ -79,7 +79,7 @@ def refused(answer: httpx.Response) -> tuple[int, str]:
 
 
 @asynccontextmanager
-async def spa() -> AsyncIterator[Spa]:
+async def spa(**settings: Any) -> AsyncIterator[Spa]:
     """Run a sandbox with the ready example."""
-    async with in_process(webhook_url=None) as lab:
+    async with in_process(webhook_url=None, **settings) as lab:
         yield Spa(lab)

@@ -7,7 +7,7 @@ B1 to B12 of `contracts/loyalty-systems.md`.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,7 @@ from tiersync.loyalty.accounts import (
     Expiry,
     Order,
     Policy,
+    Unit,
 )
 from tiersync.loyalty.conditions import completes, every, on_birthday
 from tiersync.loyalty.engine import Engine, Occasion
@@ -57,7 +58,9 @@ from tiersync.loyalty.rules import (
 )
 
 CASH, BUSINESS, COMMERCE = AccountName("cash"), AccountName("business"), AccountName("commerce")
-CASHBACK, INSTANT, PERFORMANCE, REFERRAL = "cashback", "instant", "performance", "referral"
+CASHBACK, INSTANT, PERFORMANCE, REFERRAL, ITEM = "cashback", "instant", "performance", "referral", "item"
+TIERS = LadderId("reward tiers")
+PIECES = Unit("pieces", 0, ROUND_FLOOR)
 
 POCKETS = (
     Account(CASH, MONEY, Policy(), default=False),
@@ -65,6 +68,17 @@ POCKETS = (
     Account(COMMERCE, MONEY, Policy(Order.RESTRICTED, expiry=AfterMonths(12), through=BUSINESS)),
 )
 """A wallet's pockets: awards wait in `commerce`, conditional, and become open business money when redeemed (B1)."""
+
+
+def items_of(product: str) -> Account:
+    """Complimentary items of one product, which wait to be collected (B5)."""
+    return Account(AccountName(f"item:{product}"), PIECES, Policy(expiry=AfterMonths(12)), default=False)
+
+
+def product_of(account: AccountName) -> str | None:
+    """Which product's complimentary items an account holds; nothing for a pocket."""
+    kind, _, product = account.partition(":")
+    return product if kind == "item" else None
 
 
 class Mode(StrEnum):
@@ -203,7 +217,7 @@ def reward_tiers(
 ) -> Ladder:
     """Reward tiers: value units of a period, on a common cycle from `start` or from each contact's sign-up (B9)."""
     return Ladder(
-        id=LadderId("reward tiers"),
+        id=TIERS,
         levels=tuple(Level(name, Decimal(units), stay=Decimal(units)) for name, units in levels),
         metric=Purchases(currency_per_unit),
         climb=Climb.NOW if immediate else Climb.REVIEW,
@@ -240,7 +254,7 @@ def preview_purchase(engine: Engine, event: Event) -> dict[str, Any]:
 
 
 def _earned_by(entry: Entry, holder: HolderId) -> bool:
-    return entry.kind is Kind.EARN and entry.holder == holder
+    return entry.kind is Kind.EARN and entry.holder == holder and product_of(entry.account) is None
 
 
 def cancel(engine: Engine, purchase: EventId, at: datetime) -> None:

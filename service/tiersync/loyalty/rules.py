@@ -54,7 +54,8 @@ class Context:
 class Credit:
     """Put value into an account: the event's holder's, or that of `to`.
 
-    Without `expiry` the account's own policy holds. `usable_from` holds the lot back until then.
+    Without `expiry` the account's own policy holds. `usable_from` holds the lot back until then. `worth` is what it is
+    compared by, where the account does not count what other accounts count.
     """
 
     account: AccountName
@@ -64,6 +65,7 @@ class Credit:
     condition: Condition = field(default_factory=Condition)
     funders: tuple[Share, ...] = ()
     usable_from: datetime | None = None
+    worth: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +161,17 @@ class Candidate:
     @property
     def value(self) -> Decimal:
         """The computed amount, which resolvers compare."""
-        return sum((outcome.amount for outcome in self.outcomes if isinstance(outcome, Credit | Off)), ZERO)
+        return sum((_worth(outcome) for outcome in self.outcomes if isinstance(outcome, Credit | Off)), ZERO)
 
     @property
     def order(self) -> tuple[int, RuleId]:
         """Rank first, then id: the order of writing, and what breaks a tie."""
         return (self.rule.rank, self.rule.id)
+
+
+def _worth(outcome: Credit | Off) -> Decimal:
+    compared = outcome.worth if isinstance(outcome, Credit) else None
+    return outcome.amount if compared is None else compared
 
 
 # -- makers of `give`

@@ -7,14 +7,11 @@ from typing import Any
 from tiersync.loyalty import crm
 from tiersync.loyalty.accounts import Condition
 from tiersync.loyalty.events import EventId, HolderId
-from tiersync.loyalty.records import Entry, LadderId, LevelMove, Lot, Refund
-from tiersync.loyalty.settlement import Settlement
+from tiersync.loyalty.records import Entry, LevelMove, Lot, Refund
 from tiersync.loyalty.state import Receipt
-from tiersync.sandbox.crm.business import Business, OfferRow, SchemeRow, referral_code
+from tiersync.sandbox.crm.business import Business, OfferRow, SchemeRow, Settled, referral_code
 from tiersync.sandbox.crm.offers import GOALS
 from tiersync.sandbox.faces import money, stamp
-
-TIERS = LadderId("reward tiers")
 
 
 def business(row: Business) -> dict[str, Any]:
@@ -66,7 +63,7 @@ def tier(row: Business, holder: HolderId) -> dict[str, Any] | None:
     """Return the contact's tier, with the value units of this period and what the next one needs."""
     if row.tiers is None:
         return None
-    standing = row.engine.standing(holder, TIERS)
+    standing = row.engine.standing(holder, crm.TIERS)
     levels = row.tiers.levels
     higher = levels[standing.rank + 1 : standing.rank + 2]
     return {
@@ -109,7 +106,22 @@ def wallet(row: Business, name: str, now: datetime) -> dict[str, Any]:
         for account in crm.POCKETS
     }
     entries = [entry(each) for each in row.engine.records if isinstance(each, Entry) and each.holder == holder]
-    return {"contact_id": name, "currency": row.given.currency, "pockets": pockets, "entries": entries}
+    shown = {"contact_id": name, "currency": row.given.currency, "pockets": pockets}
+    return {**shown, "items": _items(row, holder, now), "entries": entries}
+
+
+def _items(row: Business, holder: HolderId, now: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "product": product,
+            "quantity": int(lot.left),
+            "awarded": stamp(lot.issued),
+            "expires": None if lot.terms.expires_at is None else stamp(lot.terms.expires_at),
+        }
+        for product in row.products
+        for lot in row.engine.lots(holder, crm.items_of(product).name)
+        if lot.left and not lot.dead(now)
+    ]
 
 
 def _lot(lot: Lot) -> dict[str, Any]:
@@ -131,12 +143,13 @@ def _condition(condition: Condition) -> dict[str, Any]:
 
 
 def entry(row: Entry) -> dict[str, Any]:
-    """Return one change of one balance; `offer_id` says what awarded it."""
+    """Return one change of one balance; `offer_id` says what awarded it. Complimentary items count in pieces."""
+    product = crm.product_of(row.account)
+    what = {"pocket": row.account, "amount": money(row.amount)}
     return {
         "contact_id": row.holder,
-        "pocket": row.account,
+        **(what if product is None else {"product": product, "quantity": int(row.amount)}),
         "kind": str(row.kind),
-        "amount": money(row.amount),
         "offer_id": row.rule,
         "at": stamp(row.at),
     }
@@ -209,13 +222,19 @@ def refund(name: str, row: Refund) -> dict[str, Any]:
     }
 
 
-def settlement(number: int, row: Settlement) -> dict[str, Any]:
-    """Return a settlement: above zero a party is charged, below it is rebated."""
+def settlement(business: Business, number: int, row: Settled) -> dict[str, Any]:
+    """Return a settlement: above zero a party is charged, below it is rebated, by its primary payment method."""
+    methods = business.settling.payment_methods
     lines = [
-        {"party": party, "amount": money(abs(amount)), "direction": "charge" if amount > 0 else "rebate"}
-        for party, amount in sorted(row.charged.items())
+        {
+            "party": party,
+            "amount": money(abs(amount)),
+            "direction": "charge" if amount > 0 else "rebate",
+            "payment_method": methods.get(party, "account"),
+        }
+        for party, amount in sorted(row.of.charged.items())
     ]
-    return {"number": number, "lines": lines}
+    return {"number": number, "period": row.period, "lines": lines}
 
 
 def _state(active: bool) -> str:  # noqa: FBT001 - the state itself

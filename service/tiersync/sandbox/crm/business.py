@@ -5,7 +5,7 @@ happened before changes. Settings travel in the purchases, so they hold from the
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tiersync.loyalty import crm
@@ -25,14 +25,26 @@ from tiersync.loyalty.events import (
     ProgrammeId,
 )
 from tiersync.loyalty.ladders import Ladder
+from tiersync.loyalty.periods import window
 from tiersync.loyalty.settlement import Settlement, settle
 from tiersync.loyalty.setup import Setup
 from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.crm import rules
 from tiersync.sandbox.crm.models import Business as Given
-from tiersync.sandbox.crm.models import Codes, Contact, Join, Profile, Purchase, Settings, Tiers, WalletTransaction
+from tiersync.sandbox.crm.models import (
+    Codes,
+    Collection,
+    Contact,
+    Join,
+    Profile,
+    Purchase,
+    Settings,
+    SettlementTerms,
+    Tiers,
+    WalletTransaction,
+)
 from tiersync.sandbox.crm.offers import ANYWHERE, Award, Offer, OfferType, Scheme, SpendCondition, Targeting
-from tiersync.sandbox.faces import CONFLICT, UNPROCESSABLE, Refused, about, found
+from tiersync.sandbox.faces import CONFLICT, FIRST, UNPROCESSABLE, Refused, about, found
 
 DISPLAYED = {"name", "description", "avatar", "hero", "featured"}
 """What may be changed about an offer that has been active."""
@@ -58,6 +70,14 @@ class OfferRow:
     draws: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settlement, and the period it was due for by schedule; nothing if somebody asked for it."""
+
+    of: Settlement
+    period: str | None
+
+
 @dataclass(slots=True)
 class Business:
     """One business on the platform."""
@@ -73,7 +93,10 @@ class Business:
     purchases: dict[str, Purchase] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     wallet: dict[str, tuple[str, WalletTransaction]] = field(default_factory=dict)
-    settlements: list[Settlement] = field(default_factory=list)
+    collected: dict[str, tuple[str, Collection]] = field(default_factory=dict)
+    settlements: list[Settled] = field(default_factory=list)
+    settling: SettlementTerms = field(default_factory=SettlementTerms)
+    looked_at: datetime = FIRST
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,6 +151,8 @@ class Business:
             raise Refused("tiers are set before the first contact registers", "tiers", CONFLICT)
         before, self.tiers = self.tiers, tiers
         try:
+            for offer in self.offers.values():
+                self._check(offer.given)
             with about("levels"):
                 self._rebuild()
         except Refused:
@@ -145,6 +170,9 @@ class Business:
     def _check(self, offer: Offer) -> None:
         found(self.schemes, offer.scheme_id, "scheme", UNPROCESSABLE)
         found(self.conditions, offer.award.spend_condition, "spend condition", UNPROCESSABLE)
+        levels = {} if self.tiers is None else {level.name: level for level in self.tiers.levels}
+        for tier in offer.targeting.tiers:
+            found(levels, tier, "tier", UNPROCESSABLE)
 
     def _setup(self) -> Setup:
         built = []
@@ -152,12 +180,18 @@ class Business:
             spend = rules.condition(self.conditions[row.given.award.spend_condition])
             built.append(rules.rule(row.id, row.given, self.schemes[row.given.scheme_id].given, spend, rank))
         return Setup(
-            accounts=crm.POCKETS,
+            accounts=(*crm.POCKETS, *(crm.items_of(product) for product in self.products)),
             programmes=tuple(crm.scheme(row.id, rules.gate(row.given)) for row in self.schemes.values()),
             rules=tuple(built),
             ladders=self._ladders(),
             resolver=crm.as_stamped,
         )
+
+    @property
+    def products(self) -> list[str]:
+        """Of which products there are complimentary items."""
+        items = (row.given.award.item for row in self.offers.values())
+        return sorted({item.product for item in items if item is not None})
 
     def _ladders(self) -> tuple[Ladder, ...]:
         if self.tiers is None:
@@ -225,6 +259,17 @@ class Business:
         """Delete a sign-up code; whoever used it stays a member."""
         return self._of(DELETE_CODE, f"delete:{request}", NOBODY, {"programme": scheme, "code": code}, now)
 
+    def fill(self, scheme: str, request: str, now: datetime) -> list[str]:
+        """Let everybody who is registered into a scheme that is joined automatically, and say who is new in it."""
+        row = self.schemes[scheme]
+        if row.given.sign_up.type != "open_auto":
+            raise Refused(f"scheme {scheme} is not joined automatically: its contacts join by themselves", "scheme_id")
+        new = [contact for contact in self.contacts if not self.is_member(contact, scheme)]
+        with about("scheme_id"):
+            for contact in new:
+                self._of(JOIN, f"fill:{request}:{contact}", contact, {"programme": scheme}, now)
+        return new
+
     def is_member(self, contact: str, scheme: str) -> bool:
         """Whether a contact joined a scheme."""
         return self.engine.is_member(HolderId(contact), ProgrammeId(scheme))
@@ -234,11 +279,20 @@ class Business:
 
     # -- settlement
 
-    def settle(self) -> Settlement:
-        """Settle what happened since the last settlement."""
-        after = self.settlements[-1].upto if self.settlements else 0
-        self.settlements.append(settle(self.engine.records, after))
-        return self.settlements[-1]
+    def settle(self, period: str | None = None) -> Settled:
+        """Settle what happened since the last settlement; by schedule for a `period`, where empty ones are left out."""
+        after = self.settlements[-1].of.upto if self.settlements else 0
+        settled = Settled(settle(self.engine.records, after), period)
+        if settled.of.charged or period is None:
+            self.settlements.append(settled)
+        return settled
+
+    def catch_up(self, now: datetime) -> None:
+        """Settle by schedule: at the first call of a new period what was recorded in the one before."""
+        before = window(self.looked_at, self.settling.every, UTC)
+        if before != window(now, self.settling.every, UTC):
+            self.settle(before)
+        self.looked_at = now
 
 
 def referral_code(contact: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from tiersync.loyalty.crm import Mode
 from tiersync.loyalty.events import Line
+from tiersync.loyalty.periods import Span
 from tiersync.sandbox.crm.offers import Names
 from tiersync.sandbox.faces import Body, Id, Moment, Money, Sum, Text
 
@@ -176,6 +177,23 @@ class WalletTransaction(Body):
         if (self.kind == "transfer") != (self.to_contact_id is not None):
             raise ValueError("to_contact_id belongs to transfers, and they need it")
         return self
+
+
+class Collection(Body):
+    """Complimentary items that are handed out."""
+
+    id: Id
+    product: Text
+    quantity: Annotated[int, Field(ge=1, le=1_000)] = 1
+
+
+class SettlementTerms(Body):
+    """When merchants are settled by themselves, and how each is charged or rebated (B12)."""
+
+    every: Span = Field(default=Span.FOREVER, description="at the turn of each; forever: only on request")
+    payment_methods: dict[Text, Text] = Field(
+        default_factory=dict, max_length=1_000, description="primary ones by merchant; else its account"
+    )
 
 
 class Run(Body):

@@ -51,6 +51,9 @@ ON_PURCHASE = {
 }
 
 
+MONEY_ONLY = {OfferType.MONETARY_DISCOUNT, OfferType.PRODUCTS_DISCOUNT, OfferType.CASHBACK, OfferType.REFERRAL}
+
+
 class OpenAutoSignUp(Body):
     """Open to all: joined on registering with the business."""
 
@@ -88,6 +91,7 @@ class Scheme(Body):
     id: Id | None = None
     name: Text
     description: str = Field(default="", max_length=2_000)
+    terms: str = Field(default="", max_length=20_000, description="terms and conditions, as apps show them")
     sign_up: SignUp = OpenAutoSignUp()
 
 
@@ -127,6 +131,7 @@ class Targeting(Body):
     segments: Names = ()
     locations: Names = ()
     classifications: Names = ()
+    tiers: Names = Field(default=(), description="the contact's reward tier before the event")
     days: Annotated[tuple[Day, ...], Field(max_length=7)] = ()
     hours: Hours | None = None
     occasion: Literal["birthday", "name_day"] | None = None
@@ -141,12 +146,21 @@ class Funding(Body):
     percent: Percent
 
 
+class Item(Body):
+    """Complimentary pieces of a product, which wait to be collected; `worth` is what other awards are compared with."""
+
+    product: Text
+    quantity: Annotated[int, Field(ge=1, le=1_000)] = 1
+    worth: Sum
+
+
 class Award(Body):
-    """A share of the purchase or a fixed amount; as cashback into the wallet, or at once off the bill."""
+    """A share of the purchase, a fixed amount, or a complimentary item; into the wallet, or at once off the bill."""
 
     percent: Percent | None = None
     amount: Sum | None = None
-    kind: Literal["cashback", "instant_discount"] = "cashback"
+    item: Item | None = None
+    kind: Literal["cashback", "instant_discount", "complimentary_item"] = "cashback"
     products: Names = ()
     valid_months: Annotated[int, Field(ge=1, le=1200)] | None = None
     expires_on: date | None = None
@@ -154,8 +168,10 @@ class Award(Body):
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
-        if (self.percent is None) == (self.amount is None):
-            raise ValueError("an award is either a percent or an amount")
+        if sum(each is not None for each in (self.percent, self.amount, self.item)) != 1:
+            raise ValueError("an award is one of percent, amount and item")
+        if (self.item is None) == (self.kind == "complimentary_item"):
+            raise ValueError("item belongs to awards of kind complimentary_item, and they need it")
         if self.valid_months is not None and self.expires_on is not None:
             raise ValueError("an award is valid for months or up to a day, not both")
         return self
@@ -202,10 +218,14 @@ class Offer(Body):
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
-        if self.type not in ON_PURCHASE and self.award.amount is None:
+        if self.type not in ON_PURCHASE and self.award.percent is not None:
             raise ValueError(f"a {self.type} offer awards an amount, not a percent")
-        if self.type not in ON_PURCHASE and self.award.kind != "cashback":
+        if self.type not in ON_PURCHASE and self.award.kind == "instant_discount":
             raise ValueError(f"a {self.type} offer awards into the wallet, not off a bill")
+        if self.award.item is not None and self.type in MONEY_ONLY:
+            raise ValueError(f"a {self.type} offer awards money, no item")
+        if self.award.item is not None and self.funding:
+            raise ValueError("funding shares money; a complimentary item is not shared")
         if (self.type is OfferType.PROFILE_COMPLETION) != bool(self.required):
             raise ValueError("required belongs to profile_completion offers, and they need it")
         if self.type is OfferType.PRODUCTS_DISCOUNT and not self.award.products:

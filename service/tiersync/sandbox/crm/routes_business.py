@@ -7,7 +7,7 @@ from tiersync.sandbox.crm import answers as shape
 from tiersync.sandbox.crm.business import Business, OfferRow, SchemeRow
 from tiersync.sandbox.crm.example import OFFERS, SCHEMES, SPA
 from tiersync.sandbox.crm.models import Business as Given
-from tiersync.sandbox.crm.models import Codes, Run, Settings, Tiers
+from tiersync.sandbox.crm.models import Codes, Run, Settings, SettlementTerms, Tiers
 from tiersync.sandbox.crm.offers import Offer, Scheme, SpendCondition
 from tiersync.sandbox.crm.platform import Platform
 from tiersync.sandbox.faces import CREATED, NOT_FOUND, Refused, Row, about, found, read, stamp
@@ -18,6 +18,7 @@ HERE = "/businesses/{business}"
 def here(platform: Platform, ask: Ask) -> Business:
     """Find the business a path names."""
     business: Business = found(platform.businesses, ask.params["business"], "business")
+    business.catch_up(ask.now)
     return business
 
 
@@ -162,17 +163,32 @@ def deactivate_offer(platform: Platform, ask: Ask) -> Answer:
     return _switched(*offer_of(platform, ask), ask, active=False)
 
 
+def fill_scheme(platform: Platform, ask: Ask) -> Answer:
+    """Let everybody who registered before the scheme was active into it."""
+    business, row = scheme_of(platform, ask)
+    joined = business.fill(row.id, ask.request_id, ask.now)
+    return Answer({"scheme_id": row.id, "joined": joined})
+
+
+def set_settling(platform: Platform, ask: Ask) -> Answer:
+    """Set when merchants are settled, and by which payment method."""
+    business = here(platform, ask)
+    business.settling = read(ask, SettlementTerms)
+    return Answer(business.settling.model_dump(mode="json"))
+
+
 def settle(platform: Platform, ask: Ask) -> Answer:
     """Settle with the merchants what happened since the last settlement."""
     business = here(platform, ask)
     row = business.settle()
-    return Answer(shape.settlement(len(business.settlements), row), CREATED)
+    return Answer(shape.settlement(business, len(business.settlements), row), CREATED)
 
 
 def settlements(platform: Platform, ask: Ask) -> Answer:
     """List the settlements."""
-    rows = here(platform, ask).settlements
-    return Answer({"settlements": [shape.settlement(number, row) for number, row in enumerate(rows, 1)]})
+    business = here(platform, ask)
+    rows = [shape.settlement(business, number, row) for number, row in enumerate(business.settlements, 1)]
+    return Answer({"settlements": rows})
 
 
 def run(platform: Platform, ask: Ask) -> Answer:
@@ -203,6 +219,13 @@ ROWS = (
     Row("POST", f"{HERE}/schemes", create_scheme, "Add a reward scheme, inactive", Scheme, SCHEMES[1], SCHEME),
     Row("POST", f"{HERE}/schemes/{{scheme}}/activate", activate_scheme, "Activate a scheme", example=SCHEME),
     Row("POST", f"{HERE}/schemes/{{scheme}}/deactivate", deactivate_scheme, "Deactivate a scheme", example=SCHEME),
+    Row(
+        "POST",
+        f"{HERE}/schemes/{{scheme}}/fill",
+        fill_scheme,
+        "Let everybody registered into a scheme that is joined automatically",
+        example={"scheme_id": "default", "joined": ["ann"]},
+    ),
     Row(
         "POST",
         f"{HERE}/schemes/{{scheme}}/codes",
@@ -242,6 +265,15 @@ ROWS = (
         settle,
         "Settle with the merchants",
         example={"number": 1, "lines": [{"party": "Limassol", "amount": "2.00", "direction": "charge"}]},
+    ),
+    Row(
+        "PUT",
+        f"{HERE}/settlements/terms",
+        set_settling,
+        "When merchants are settled by themselves, and by which payment method",
+        SettlementTerms,
+        {"every": "week", "payment_methods": {"Harbour Beauty": "account"}},
+        {"every": "week"},
     ),
     Row("GET", f"{HERE}/settlements", settlements, "The settlements so far", example={"settlements": []}),
     Row(

@@ -5,7 +5,7 @@ from tiersync.sandbox.ask import Ask
 from tiersync.sandbox.crm import answers as shape
 from tiersync.sandbox.crm import trading
 from tiersync.sandbox.crm.business import Business
-from tiersync.sandbox.crm.models import Contact, Join, Profile, WalletTransaction
+from tiersync.sandbox.crm.models import Collection, Contact, Join, Profile, WalletTransaction
 from tiersync.sandbox.crm.platform import Platform
 from tiersync.sandbox.crm.routes_business import HERE, here, made, scheme_of
 from tiersync.sandbox.faces import UNPROCESSABLE, Refused, Row, found, read
@@ -98,6 +98,13 @@ def move_money(platform: Platform, ask: Ask) -> Answer:
     return Answer({"id": body.id, **shape.happened(trading.move_money(business, name, body, ask.now))})
 
 
+def collect(platform: Platform, ask: Ask) -> Answer:
+    """Hand out complimentary items."""
+    business, name = contact_of(platform, ask)
+    body = read(ask, Collection)
+    return Answer({"id": body.id, **shape.happened(trading.collect(business, name, body, ask.now))})
+
+
 def void(platform: Platform, ask: Ask) -> Answer:
     """Reverse a wallet transaction."""
     business, name = contact_of(platform, ask)
@@ -160,6 +167,15 @@ ROWS = (
         WalletTransaction,
         {"id": "w-1", "kind": "credit", "pocket": "cash", "amount": "20.00"},
         {"id": "w-1", "entries": []},
+    ),
+    Row(
+        "POST",
+        f"{CONTACT}/wallet/items",
+        collect,
+        "Hand out complimentary items",
+        Collection,
+        {"id": "c-1", "product": "tea", "quantity": 1},
+        {"id": "c-1", "entries": []},
     ),
     Row(
         "POST",

@@ -14,6 +14,7 @@ from tiersync.loyalty.conditions import (
     every,
     in_segment,
     on_birthday,
+    on_level,
     spent,
 )
 from tiersync.loyalty.events import JOIN, PROFILE, PURCHASE, REGISTER, VERIFY, ZERO, ProgrammeId
@@ -117,6 +118,10 @@ def _give(offer: Offer) -> Give:
     award, expiry = offer.award, _expiry(offer.award)
     if offer.type is OfferType.REFERRAL:
         return crm.to_referrer(award.amount or ZERO, expiry)
+    if award.item is not None:
+        pocket = crm.items_of(award.item.product).name
+        pieces = Credit(pocket, Decimal(award.item.quantity), expiry=expiry, worth=award.item.worth)
+        return lambda _context: (pieces,)
     measure = _measure(award)
     if award.kind == "instant_discount" or offer.type in {OfferType.MONETARY_DISCOUNT, OfferType.PRODUCTS_DISCOUNT}:
         return lambda context: (Off(measure(context)),)
@@ -148,6 +153,8 @@ def _expiry(award: Award) -> Expiry | None:
 
 
 def _kind(offer: Offer) -> str:
+    if offer.award.item is not None:
+        return crm.ITEM
     match offer.type:
         case OfferType.MONETARY_DISCOUNT | OfferType.PRODUCTS_DISCOUNT:
             return crm.INSTANT
@@ -174,6 +181,8 @@ def _targeted(targeting: Targeting) -> When:
         at_place(*targeting.locations),
         classified(*targeting.classifications),
     ]
+    if targeting.tiers:
+        parts.append(on_level(crm.TIERS, *targeting.tiers))
     if targeting.days:
         parts.append(lambda context: context.local.isoweekday() in targeting.days)
     if targeting.hours is not None:
@@ -188,7 +197,9 @@ def _targeted(targeting: Targeting) -> When:
 
 
 def _funded(built: Rule, offer: Offer) -> Rule:
-    """Say on every credit who funds it: the business, unless the offer shares it out."""
+    """Say on every credit of money who funds it: the business, unless the offer shares it out."""
+    if offer.award.item is not None:
+        return built
     shares = [(share.party, share.percent / 100) for share in offer.funding] or [(HOUSE, Decimal(1))]
 
     def give(context: Context) -> tuple[object, ...]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from random import Random
 from typing import Any
 
 from tiersync.loyalty import crm
 from tiersync.loyalty.accounts import AccountName
+from tiersync.loyalty.engine import Occasion
 from tiersync.loyalty.events import (
     ADJUST,
     DEPOSIT,
@@ -24,7 +26,7 @@ from tiersync.loyalty.lottery import Ticket, draw, qualifiers
 from tiersync.loyalty.records import Refund
 from tiersync.loyalty.state import BACK, Receipt
 from tiersync.sandbox.crm.business import Business, OfferRow
-from tiersync.sandbox.crm.models import Achievement, Purchase, Return, WalletTransaction
+from tiersync.sandbox.crm.models import Achievement, Collection, Purchase, Return, WalletTransaction
 from tiersync.sandbox.crm.offers import Lottery
 from tiersync.sandbox.crm.rules import ACHIEVEMENT, HOUSE, lottery_event
 from tiersync.sandbox.faces import CONFLICT, FIRST, LAST, Refused, about
@@ -141,6 +143,20 @@ def _kept(business: Business) -> Iterable[Event]:
             event = business.engine.event(EventId(f"purchase:{name}"))
             if event.amount:
                 yield event
+
+
+def collect(business: Business, contact: str, body: Collection, now: datetime) -> Receipt:
+    """Hand out complimentary items; the same collection again is no news, another one under its id is refused."""
+    if business.collected.get(body.id, (contact, body)) != (contact, body):
+        raise Refused(f"there is another collection {body.id!r} already", "id", CONFLICT)
+    pocket = crm.items_of(body.product).name
+    if body.product not in business.products:
+        raise Refused(f"there are no complimentary items {body.product[:80]!r}", "product")
+    occasion = Occasion(EventId(f"collect:{body.id}"), now, (), {"accounts": [pocket]})
+    with about("quantity"):
+        receipt = business.engine.spend(HolderId(contact), Decimal(body.quantity), occasion)
+    business.collected[body.id] = (contact, body)
+    return receipt
 
 
 # -- wallets
