@@ -266,6 +266,51 @@ async def test_points_move_between_customers(flag: dict[str, Any], receiver: lis
     assert arrived == receiver
 
 
+ALWAYS_GROUP = [{"condition": "true", "action": "Transfer Group Points"}]
+NEVER_GROUP = [{"condition": "currentEvent.isGroupTransfer==true", "action": "Transfer Points"}]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "grouped", "code", "arrived"),
+    [
+        (None, True, None, [60, 0]),
+        (None, False, 818, [0, 0]),
+        (NEVER_GROUP, True, 818, [0, 0]),
+        (ALWAYS_GROUP, False, 3316, [0, 0]),
+        (
+            [{"condition": "currentEvent.isGroupProgramRedemption==true", "action": "Transfer Points"}],
+            False,
+            818,
+            [0, 0],
+        ),
+    ],
+)
+async def test_a_group_transfer_is_guarded_by_the_default_programmes_workflow(
+    workflow: Any, grouped: Any, code: int | None, arrived: list[int]
+) -> None:
+    """Only where the workflow says Transfer Group Points are all programmes drawn on; the check says the same."""
+    body = {
+        "pointsTobeTransferred": 60,
+        "program_id": PROGRAM,
+        "group_transfer": grouped,
+        "fromCustomerIdentifier": {"type": "ID", "value": str(DAUGHTER)},
+        "toCustomerIdentifier": {"type": "ID", "value": str(SON)},
+    }
+    async with in_process() as lab:
+        await stock(lab, transfer={"workflow": workflow})
+        check = await lab.client.post("/v2/points/transferrable", json=body)
+        untouched = [await points_of(lab, SON, program) for program in (PROGRAM, 983)]
+        done = await lab.client.post("/v2/points/transfer", json=body)
+        received = [await points_of(lab, SON, program) for program in (PROGRAM, 983)]
+
+    assert untouched == [0, 0]
+    if code is None:
+        assert (check.json()["transferrable"], done.status_code) == (True, 200)
+    else:
+        assert (code_of(check), code_of(done)) == (code, code)
+    assert received == arrived
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [({"customer": UNCLE}, 1647), ({"customer": UNCLE, "group": GROUP}, 1620), ({"customer": 5}, 8015), ({}, 0)],

@@ -26,6 +26,8 @@ def branches(*rows: tuple[str, str]) -> dict[str, Any]:
         (branches(("true", "everybody")), "action everybody is unknown"),
         ({"promotions": [{"name": "p", "condition": "&&", "points": 1}]}, "column 1"),
         ({"redemption": {"workflow": [{"condition": "currentEvent.", "action": "Redeem Points"}]}}, "column"),
+        ({"transfer": {"workflow": [{"condition": "currentEvent.", "action": "Transfer Points"}]}}, "column"),
+        ({"transfer": {"workflow": [{"condition": "true", "action": "Give"}]}}, "transfer.workflow.0.action"),
         ({"tiers": [{"name": "A"}, {"name": "B", "threshold": 0}]}, "thresholds must rise"),
         ({"tiers": [{"name": "A", "threshold": 5}]}, "begins at 0"),
         ({"tiers": ["A", {"name": "B", "threshold": 1}]}, "or none"),

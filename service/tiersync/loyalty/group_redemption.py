@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.capillary import PROGRAM_INVALID, VOCABULARY, points
@@ -20,6 +20,8 @@ from tiersync.loyalty.records import Entry
 from tiersync.loyalty.state import Receipt
 
 NOT_A_GROUP_REDEMPTION = 3316
+
+Action = TypeVar("Action", bound=StrEnum)
 
 
 class Redeem(StrEnum):
@@ -36,15 +38,30 @@ BY_PAYLOAD = (
 """The workflow on PointsRedemption as the seed configures it."""
 
 
+class Hand(StrEnum):
+    """The actions of a workflow on a transfer of points (seed 002)."""
+
+    GROUP = "Transfer Group Points"
+    SINGLE = "Transfer Points"
+
+
+HANDED_BY_PAYLOAD = (
+    ("currentEvent.isGroupTransfer==true", Hand.GROUP),
+    ("currentEvent.isGroupTransfer==false", Hand.SINGLE),
+)
+"""The workflow on transfers, like that on PointsRedemption."""
+
+
 @dataclass(frozen=True, slots=True)
 class MultiProgramme:
-    """An organisation's programmes, the default one first: it doubles as the group programme."""
+    """An organisation's programmes, the default one first: it doubles as the group programme, and has the workflows."""
 
     programs: tuple[str, ...]
     redemption: tuple[tuple[str, Redeem], ...] = BY_PAYLOAD
+    transferral: tuple[tuple[str, Hand], ...] = HANDED_BY_PAYLOAD
 
     def __post_init__(self) -> None:
-        for condition, _ in self.redemption:
+        for condition, _ in (*self.redemption, *self.transferral):
             parse(condition, VOCABULARY)
 
     @property
@@ -60,7 +77,7 @@ class MultiProgramme:
         """
         program = self._program(body)
         grouped = bool(body.get("group_redemption"))
-        action = self._action(program, grouped=grouped)
+        action = _action(self.redemption, redemption=grouped) if program == self.default else Redeem.SINGLE
         if action is Redeem.GROUP and not grouped:
             raise LoyaltyError("the action Redeem Group Points was met by a single redemption", NOT_A_GROUP_REDEMPTION)
         drawn = self.programs if action is Redeem.GROUP else (program,)
@@ -74,7 +91,10 @@ class MultiProgramme:
         """
         grouped = bool(body.get("group_transfer"))
         program = self.default if grouped else self._program(body)
-        drawn = self.programs if grouped else (program,)
+        action = _action(self.transferral, transfer=grouped) if program == self.default else Hand.SINGLE
+        if action is Hand.GROUP and not grouped:
+            raise LoyaltyError("the action Transfer Group Points was met by a single transfer", NOT_A_GROUP_REDEMPTION)
+        drawn = self.programs if action is Hand.GROUP else (program,)
         return Event(
             id=request,
             type=TRANSFER,
@@ -90,13 +110,13 @@ class MultiProgramme:
             raise LoyaltyError(f"program {program} cannot be used here", PROGRAM_INVALID)
         return program
 
-    def _action(self, program: str, *, grouped: bool) -> Redeem:
-        """What the default programme's workflow says; the other programmes only know single redemption."""
-        profiles = {"currentEvent": {"isGroupProgramRedemption": grouped, "isGroupTransfer": False}}
-        for condition, action in self.redemption:
-            if program == self.default and parse(condition, VOCABULARY).holds(profiles):
-                return action
-        return Redeem.SINGLE
+
+def _action(
+    workflow: tuple[tuple[str, Action], ...], *, redemption: bool = False, transfer: bool = False
+) -> Action | None:
+    """What the default programme's workflow says; nothing if no branch holds, which then is a single one."""
+    profiles = {"currentEvent": {"isGroupProgramRedemption": redemption, "isGroupTransfer": transfer}}
+    return next((action for condition, action in workflow if parse(condition, VOCABULARY).holds(profiles)), None)
 
 
 def redemption_breakup_by_program(engine: Engine, receipt: Receipt) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from tiersync.loyalty.accounts import Expiry, Never
 from tiersync.loyalty.capillary import RESOLVER, Branch, promotion, tiers, wallets, workflow
 from tiersync.loyalty.events import Event, HolderId, ProgrammeId
-from tiersync.loyalty.group_redemption import BY_PAYLOAD, MultiProgramme, Redeem
+from tiersync.loyalty.group_redemption import BY_PAYLOAD, HANDED_BY_PAYLOAD, Hand, MultiProgramme, Redeem
 from tiersync.loyalty.ladders import Anchor, Fall, Ladder, Level, Metric, Purchases, Review
 from tiersync.loyalty.programmes import Programme, Redemption
 from tiersync.loyalty.rules import Rule, When
@@ -38,7 +38,8 @@ class Scheme:
 
     `metric` leads up, `stay` is what a review asks for. With `pool`, what members buy for their group counts for the
     group and its primary. `fleet_expiry` is when the points of a fleet's group expire, if not as everybody's.
-    `redeem` is the workflow on PointsRedemption; the default programme's decides about group redemption.
+    `redeem` and `transfer` are the workflows on PointsRedemption and on transfers; the default programme's decide about
+    those of the group.
     """
 
     program: str
@@ -54,6 +55,7 @@ class Scheme:
     fleet_expiry: Expiry | None = None
     redemption: Redemption = field(default_factory=Redemption)
     redeem: tuple[tuple[str, Redeem], ...] = BY_PAYLOAD
+    transfer: tuple[tuple[str, Hand], ...] = HANDED_BY_PAYLOAD
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -76,7 +78,7 @@ class Scheme:
     def check(self) -> None:
         """Refuse what is wrong with it by itself: a condition that cannot be read, slabs that do not rise."""
         assemble((self,))
-        MultiProgramme((self.program,), self.redeem)
+        MultiProgramme((self.program,), self.redeem, self.transfer)
 
     def _is_here(self, event: Event) -> bool:
         """Whether the event belongs to this programme: its attribute `program` names it, or is not there."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import AfterDays, AfterMonths, Expiry, Never, Through
 from tiersync.loyalty.capillary import Allocation, Branch, points
-from tiersync.loyalty.group_redemption import BY_PAYLOAD, Redeem
+from tiersync.loyalty.group_redemption import BY_PAYLOAD, HANDED_BY_PAYLOAD, Hand, Redeem
 from tiersync.loyalty.ladders import Anchor, Balance, Earned, Fall, Level, Metric, Purchases, Review, Visits
 from tiersync.loyalty.programmes import Redemption
 from tiersync.loyalty.schemes import Promotion, Scheme, bare
@@ -119,6 +119,19 @@ class RedemptionSeed(Strict):
     workflow: Annotated[list[RedeemSeed] | None, Field(max_length=20)] = None
 
 
+class HandSeed(Strict):
+    """A branch of the workflow on transfers."""
+
+    condition: Condition
+    action: Hand
+
+
+class TransferSeed(Strict):
+    """By which workflow points are transferred; without one the payload says whether it is a group's."""
+
+    workflow: Annotated[list[HandSeed] | None, Field(max_length=20)] = None
+
+
 class ProgrammeSeed(Strict):
     """A programme; its tiers lowest first. An id that exists is replaced, and everybody starts again in it."""
 
@@ -134,6 +147,7 @@ class ProgrammeSeed(Strict):
     expiry: Annotated[ExpirySeed | None, Field(alias="pointsExpiry")] = None
     fleet_expiry: Annotated[ExpirySeed | None, Field(alias="fleetPointsExpiry")] = None
     redemption: RedemptionSeed = RedemptionSeed()
+    transfer: TransferSeed = TransferSeed()
 
 
 def programme_of(seed: ProgrammeSeed) -> Programme:
@@ -179,6 +193,9 @@ def scheme_of(seed: ProgrammeSeed, key: str) -> Scheme:
         redeem=BY_PAYLOAD
         if seed.redemption.workflow is None
         else tuple((row.condition, row.action) for row in seed.redemption.workflow),
+        transfer=HANDED_BY_PAYLOAD
+        if seed.transfer.workflow is None
+        else tuple((row.condition, row.action) for row in seed.transfer.workflow),
     )
 
 

@@ -41,7 +41,18 @@ def is_transferrable(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG00
 
 def transfer_between(desk: Desk, ask: Ask, call: Call) -> Answer:
     """Move points from one customer to another, of one programme or of all (seed 002)."""
-    body = ask.fields()
+    done = desk.wallets.transfer(_between(desk, ask.fields()), ask.now)
+    call.effect = True
+    return Answer({"data": [_moved(desk, done)], "warnings": [], "errors": []})
+
+
+def is_transferrable_between(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handler
+    """Say whether points could be moved from one customer to another; nothing moves."""
+    desk.wallets.transfer(_between(desk, ask.fields()), ask.now, check_only=True)
+    return Answer({"transferrable": True, "warnings": [], "errors": []})
+
+
+def _between(desk: Desk, body: Mapping[str, object]) -> Transfer:
     giver, taker = (_identified(desk, body.get(name)) for name in ("fromCustomerIdentifier", "toCustomerIdentifier"))
     wanted = Transfer(
         giver=holder_of(giver),
@@ -53,9 +64,7 @@ def transfer_between(desk: Desk, ask: Ask, call: Call) -> Answer:
     )
     desk.world.meet(giver)
     desk.world.meet(taker)
-    done = desk.wallets.transfer(wanted, ask.now)
-    call.effect = True
-    return Answer({"data": [_moved(desk, done)], "warnings": [], "errors": []})
+    return wanted
 
 
 def move_points(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handler
@@ -195,6 +204,13 @@ GROUP_TRANSFER = {
     "toEntity": {"type": "CUSTOMER", "id": 564662499},
     "transferredBy": {"id": 566998132},
 }
+TRANSFER = {
+    "pointsTobeTransferred": 1,
+    "programId": 973,
+    "groupProgramTransfer": False,
+    "fromCustomerIdentifier": {"type": "ID", "value": "566998132"},
+    "toCustomerIdentifier": {"type": "MOBILE", "value": "919988123457"},
+}
 MOVED = {
     "toEntityId": 564662499,
     "toEntityType": "CUSTOMER",
@@ -228,18 +244,22 @@ VERBS = (
     ),
     Verb(
         "POST",
+        "/v2/points/transferrable",
+        is_transferrable_between,
+        "Whether points could be moved so",
+        "v2",
+        "points",
+        body=TRANSFER,
+        example={"transferrable": True, "warnings": [], "errors": []},
+    ),
+    Verb(
+        "POST",
         "/v2/points/transfer",
         transfer_between,
         "Move points from one customer to another",
         "v2",
         "points",
-        body={
-            "pointsTobeTransferred": 1,
-            "programId": 973,
-            "groupProgramTransfer": False,
-            "fromCustomerIdentifier": {"type": "ID", "value": "566998132"},
-            "toCustomerIdentifier": {"type": "MOBILE", "value": "919988123457"},
-        },
+        body=TRANSFER,
         example={"data": [MOVED], "warnings": [], "errors": []},
     ),
     Verb(

@@ -164,7 +164,8 @@ class Wallets:
         """All programmes, the default one first: it doubles as the group programme."""
         world, first = self._world, self._world.default_programme()
         rest = [world.scheme(each).program for each in world.programmes.values() if each.id != first.id]
-        return MultiProgramme((world.scheme(first).program, *rest), world.scheme(first).redeem)
+        house = world.scheme(first)
+        return MultiProgramme((house.program, *rest), house.redeem, house.transfer)
 
     def _worth(self, event: Event) -> Decimal:
         programme = self._world.core.engine.setup.programme(ProgrammeId(event.text("programme")))
