@@ -266,6 +266,30 @@ async def test_points_move_between_customers(flag: dict[str, Any], receiver: lis
     assert arrived == receiver
 
 
+@pytest.mark.parametrize(
+    ("points", "grouped", "code"), [(4, True, 801), (6, True, 801), (10, True, 800), (4, False, 800), (7, False, 801)]
+)
+async def test_the_workflow_chooses_the_redemption_strategy(points: int, grouped: Any, code: int) -> None:
+    """A group redemption is validated by the strategy its branch names, a single one by the programme's own."""
+    redemption = {
+        "most": 6,
+        "strategies": {"in fives": {"least": 5, "multiple": 5}},
+        "workflow": [
+            {
+                "condition": "currentEvent.isGroupProgramRedemption==true",
+                "action": "Redeem Group Points",
+                "strategy": "in fives",
+            },
+            {"condition": "true", "action": "Redeem Points"},
+        ],
+    }
+    async with in_process() as lab:
+        await stock(lab, redemption=redemption)
+        done = await redeem(lab, points, DAUGHTER, group_redemption=grouped)
+
+    assert done["item_status"]["code"] == code
+
+
 ALWAYS_GROUP = [{"condition": "true", "action": "Transfer Group Points"}]
 NEVER_GROUP = [{"condition": "currentEvent.isGroupTransfer==true", "action": "Transfer Points"}]
 

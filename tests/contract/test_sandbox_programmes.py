@@ -28,6 +28,10 @@ def branches(*rows: tuple[str, str]) -> dict[str, Any]:
         ({"redemption": {"workflow": [{"condition": "currentEvent.", "action": "Redeem Points"}]}}, "column"),
         ({"transfer": {"workflow": [{"condition": "currentEvent.", "action": "Transfer Points"}]}}, "column"),
         ({"transfer": {"workflow": [{"condition": "true", "action": "Give"}]}}, "transfer.workflow.0.action"),
+        (
+            {"redemption": {"workflow": [{"condition": "true", "action": "Redeem Points", "strategy": "x"}]}},
+            "no redemption strategy 'x'",
+        ),
         ({"tiers": [{"name": "A"}, {"name": "B", "threshold": 0}]}, "thresholds must rise"),
         ({"tiers": [{"name": "A", "threshold": 5}]}, "begins at 0"),
         ({"tiers": ["A", {"name": "B", "threshold": 1}]}, "or none"),

@@ -134,7 +134,8 @@ def pay(state: State, event: Event) -> None:
     """Spend what the event pays out of the accounts, within what its programme allows to be redeemed."""
     programme = event.option("programme")
     if programme:
-        state.setup.programme(ProgrammeId(programme)).redemption.check(event.spend)
+        redemption = state.setup.programme(ProgrammeId(programme)).redeemed_by(event.option("strategy"))
+        redemption.check(event.spend)
     if event.type != on.SPEND and event.spend > event.amount:
         raise LoyaltyError(f"event {event.id!r} pays {event.spend} of {event.amount}")
     stamp = Stamp(event.at, event.id, Kind.SPEND, acceptor=event.option("acceptor"))

@@ -21,8 +21,6 @@ from tiersync.loyalty.state import Receipt
 
 NOT_A_GROUP_REDEMPTION = 3316
 
-Action = TypeVar("Action", bound=StrEnum)
-
 
 class Redeem(StrEnum):
     """The actions of a workflow on PointsRedemption (seed 002)."""
@@ -31,9 +29,18 @@ class Redeem(StrEnum):
     SINGLE = "Redeem Points"
 
 
+@dataclass(frozen=True, slots=True)
+class Redeeming:
+    """A branch of that workflow; `strategy` is the redemption strategy that validates, the programme's own if empty."""
+
+    condition: str
+    action: Redeem
+    strategy: str = ""
+
+
 BY_PAYLOAD = (
-    ("currentEvent.isGroupProgramRedemption==true", Redeem.GROUP),
-    ("currentEvent.isGroupProgramRedemption==false", Redeem.SINGLE),
+    Redeeming("currentEvent.isGroupProgramRedemption==true", Redeem.GROUP),
+    Redeeming("currentEvent.isGroupProgramRedemption==false", Redeem.SINGLE),
 )
 """The workflow on PointsRedemption as the seed configures it."""
 
@@ -45,11 +52,22 @@ class Hand(StrEnum):
     SINGLE = "Transfer Points"
 
 
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """A branch of the workflow on a transfer."""
+
+    condition: str
+    action: Hand
+
+
 HANDED_BY_PAYLOAD = (
-    ("currentEvent.isGroupTransfer==true", Hand.GROUP),
-    ("currentEvent.isGroupTransfer==false", Hand.SINGLE),
+    Handing("currentEvent.isGroupTransfer==true", Hand.GROUP),
+    Handing("currentEvent.isGroupTransfer==false", Hand.SINGLE),
 )
 """The workflow on transfers, like that on PointsRedemption."""
+
+
+Branch = TypeVar("Branch", Redeeming, Handing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +75,12 @@ class MultiProgramme:
     """An organisation's programmes, the default one first: it doubles as the group programme, and has the workflows."""
 
     programs: tuple[str, ...]
-    redemption: tuple[tuple[str, Redeem], ...] = BY_PAYLOAD
-    transferral: tuple[tuple[str, Hand], ...] = HANDED_BY_PAYLOAD
+    redemption: tuple[Redeeming, ...] = BY_PAYLOAD
+    transferral: tuple[Handing, ...] = HANDED_BY_PAYLOAD
 
     def __post_init__(self) -> None:
-        for condition, _ in (*self.redemption, *self.transferral):
+        conditions = [branch.condition for branch in self.redemption]
+        for condition in (*conditions, *(branch.condition for branch in self.transferral)):
             parse(condition, VOCABULARY)
 
     @property
@@ -77,11 +96,13 @@ class MultiProgramme:
         """
         program = self._program(body)
         grouped = bool(body.get("group_redemption"))
-        action = _action(self.redemption, redemption=grouped) if program == self.default else Redeem.SINGLE
+        branch = _taken(self.redemption, redemption=grouped) if program == self.default else None
+        action, strategy = (Redeem.SINGLE, "") if branch is None else (branch.action, branch.strategy)
         if action is Redeem.GROUP and not grouped:
             raise LoyaltyError("the action Redeem Group Points was met by a single redemption", NOT_A_GROUP_REDEMPTION)
         drawn = self.programs if action is Redeem.GROUP else (program,)
-        attrs: dict[str, Json] = {"programme": program, "accounts": [points(name) for name in drawn]}
+        drawn_on: list[Json] = [points(name) for name in drawn]
+        attrs: dict[str, Json] = {"programme": program, "strategy": strategy, "accounts": drawn_on}
         return Event(request, SPEND, holder, at, attrs=attrs, spend=Decimal(str(body["points"])))
 
     def transfer(self, request: EventId, holder: HolderId, at: datetime, body: Mapping[str, Any]) -> Event:
@@ -91,10 +112,11 @@ class MultiProgramme:
         """
         grouped = bool(body.get("group_transfer"))
         program = self.default if grouped else self._program(body)
-        action = _action(self.transferral, transfer=grouped) if program == self.default else Hand.SINGLE
-        if action is Hand.GROUP and not grouped:
+        branch = _taken(self.transferral, transfer=grouped) if program == self.default else None
+        over_all = branch is not None and branch.action is Hand.GROUP
+        if over_all and not grouped:
             raise LoyaltyError("the action Transfer Group Points was met by a single transfer", NOT_A_GROUP_REDEMPTION)
-        drawn = self.programs if action is Hand.GROUP else (program,)
+        drawn = self.programs if over_all else (program,)
         return Event(
             id=request,
             type=TRANSFER,
@@ -111,12 +133,10 @@ class MultiProgramme:
         return program
 
 
-def _action(
-    workflow: tuple[tuple[str, Action], ...], *, redemption: bool = False, transfer: bool = False
-) -> Action | None:
-    """What the default programme's workflow says; nothing if no branch holds, which then is a single one."""
+def _taken(workflow: tuple[Branch, ...], *, redemption: bool = False, transfer: bool = False) -> Branch | None:
+    """The first branch of the default programme's workflow that holds; none stands for a single one."""
     profiles = {"currentEvent": {"isGroupProgramRedemption": redemption, "isGroupTransfer": transfer}}
-    return next((action for condition, action in workflow if parse(condition, VOCABULARY).holds(profiles)), None)
+    return next((branch for branch in workflow if parse(branch.condition, VOCABULARY).holds(profiles)), None)
 
 
 def redemption_breakup_by_program(engine: Engine, receipt: Receipt) -> list[dict[str, Any]]:

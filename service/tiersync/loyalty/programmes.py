@@ -3,6 +3,7 @@
 A programme is a named bundle of rules with a state, an enrolment gate and settings. Its members are its enrolments.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -76,12 +77,20 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """A named bundle of rules; one that is not `active` waits for a `switch` event and takes no members."""
+    """A named bundle of rules; one that is not `active` waits for a `switch` event and takes no members.
+
+    `redemption` is what may be redeemed at once, unless one of the other `strategies` is asked for by name.
+    """
 
     id: ProgrammeId
     gate: Gate = field(default_factory=OpenAuto)
     active: bool = True
     redemption: Redemption = field(default_factory=Redemption)
+    strategies: Mapping[str, Redemption] = field(default_factory=dict)
+
+    def redeemed_by(self, strategy: str) -> Redemption:
+        """The redemption strategy of that name, the programme's own for an empty one."""
+        return self.strategies[strategy] if strategy else self.redemption
 
 
 class Enrolments:

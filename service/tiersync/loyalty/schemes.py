@@ -4,14 +4,15 @@ A scheme is what an administrator configures for one programme: slabs and how on
 promotions, expiry, redemption. `assemble` turns schemes into accounts, rules and ladders.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import Expiry, Never
 from tiersync.loyalty.capillary import RESOLVER, Branch, promotion, tiers, wallets, workflow
 from tiersync.loyalty.events import Event, HolderId, ProgrammeId
-from tiersync.loyalty.group_redemption import BY_PAYLOAD, HANDED_BY_PAYLOAD, Hand, MultiProgramme, Redeem
+from tiersync.loyalty.group_redemption import BY_PAYLOAD, HANDED_BY_PAYLOAD, Handing, MultiProgramme, Redeeming
 from tiersync.loyalty.ladders import Anchor, Fall, Ladder, Level, Metric, Purchases, Review
 from tiersync.loyalty.programmes import Programme, Redemption
 from tiersync.loyalty.rules import Rule, When
@@ -39,7 +40,7 @@ class Scheme:
     `metric` leads up, `stay` is what a review asks for. With `pool`, what members buy for their group counts for the
     group and its primary. `fleet_expiry` is when the points of a fleet's group expire, if not as everybody's.
     `redeem` and `transfer` are the workflows on PointsRedemption and on transfers; the default programme's decide about
-    those of the group.
+    those of the group. `strategies` are redemption strategies by name, beside `redemption`.
     """
 
     program: str
@@ -54,8 +55,9 @@ class Scheme:
     expiry: Expiry = field(default_factory=Never)
     fleet_expiry: Expiry | None = None
     redemption: Redemption = field(default_factory=Redemption)
-    redeem: tuple[tuple[str, Redeem], ...] = BY_PAYLOAD
-    transfer: tuple[tuple[str, Hand], ...] = HANDED_BY_PAYLOAD
+    strategies: Mapping[str, Redemption] = field(default_factory=dict)
+    redeem: tuple[Redeeming, ...] = BY_PAYLOAD
+    transfer: tuple[Handing, ...] = HANDED_BY_PAYLOAD
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -79,6 +81,9 @@ class Scheme:
         """Refuse what is wrong with it by itself: a condition that cannot be read, slabs that do not rise."""
         assemble((self,))
         MultiProgramme((self.program,), self.redeem, self.transfer)
+        for branch in self.redeem:
+            if branch.strategy and branch.strategy not in self.strategies:
+                raise LoyaltyError(f"programme {self.program} has no redemption strategy {branch.strategy!r}")
 
     def _is_here(self, event: Event) -> bool:
         """Whether the event belongs to this programme: its attribute `program` names it, or is not there."""
@@ -106,7 +111,10 @@ def assemble(schemes: Sequence[Scheme], retired: Sequence[Scheme] = ()) -> Setup
         ),
         programmes=(
             *(Programme(ProgrammeId(scheme.program), active=False) for scheme in retired),
-            *(Programme(ProgrammeId(scheme.program), redemption=scheme.redemption) for scheme in schemes),
+            *(
+                Programme(ProgrammeId(scheme.program), redemption=scheme.redemption, strategies=scheme.strategies)
+                for scheme in schemes
+            ),
         ),
         rules=tuple(rule for scheme in schemes for rule in scheme.rules),
         ladders=tuple(scheme.ladder for scheme in every),

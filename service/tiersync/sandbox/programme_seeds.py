@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import AfterDays, AfterMonths, Expiry, Never, Through
 from tiersync.loyalty.capillary import Allocation, Branch, points
-from tiersync.loyalty.group_redemption import BY_PAYLOAD, HANDED_BY_PAYLOAD, Hand, Redeem
+from tiersync.loyalty.group_redemption import BY_PAYLOAD, HANDED_BY_PAYLOAD, Hand, Handing, Redeem, Redeeming
 from tiersync.loyalty.ladders import Anchor, Balance, Earned, Fall, Level, Metric, Purchases, Review, Visits
 from tiersync.loyalty.programmes import Redemption
 from tiersync.loyalty.schemes import Promotion, Scheme, bare
@@ -108,14 +108,28 @@ class RedeemSeed(Strict):
 
     condition: Condition
     action: Redeem
+    strategy: str = ""
 
 
-class RedemptionSeed(Strict):
-    """What may be redeemed at once, and by which workflow; without one the payload says whether it is a group's."""
+class StrategyOfRedemption(Strict):
+    """What may be redeemed at once."""
 
     least: Amount = Decimal(0)
     most: Amount | None = None
     multiple: Annotated[Amount | None, Field(gt=0)] = None
+
+    def redemption(self, ratio: Decimal) -> Redemption:
+        """Return it as the core knows it."""
+        return Redemption(ratio, self.least, self.most, self.multiple)
+
+
+class RedemptionSeed(StrategyOfRedemption):
+    """The programme's own redemption strategy, others by name, and the workflow that may choose one of them.
+
+    Without a workflow the payload says whether it is a group's.
+    """
+
+    strategies: Annotated[dict[Name, StrategyOfRedemption], Field(max_length=20)] = {}
     workflow: Annotated[list[RedeemSeed] | None, Field(max_length=20)] = None
 
 
@@ -189,13 +203,14 @@ def scheme_of(seed: ProgrammeSeed, key: str) -> Scheme:
         promotions=tuple(Promotion(row.name, row.condition, row.points) for row in seed.promotions),
         expiry=_expiry(seed.expiry) or Never(),
         fleet_expiry=_expiry(seed.fleet_expiry),
-        redemption=Redemption(seed.ratio, seed.redemption.least, seed.redemption.most, seed.redemption.multiple),
+        redemption=seed.redemption.redemption(seed.ratio),
+        strategies={name: row.redemption(seed.ratio) for name, row in seed.redemption.strategies.items()},
         redeem=BY_PAYLOAD
         if seed.redemption.workflow is None
-        else tuple((row.condition, row.action) for row in seed.redemption.workflow),
+        else tuple(Redeeming(row.condition, row.action, row.strategy) for row in seed.redemption.workflow),
         transfer=HANDED_BY_PAYLOAD
         if seed.transfer.workflow is None
-        else tuple((row.condition, row.action) for row in seed.transfer.workflow),
+        else tuple(Handing(row.condition, row.action) for row in seed.transfer.workflow),
     )
 
 

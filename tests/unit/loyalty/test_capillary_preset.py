@@ -217,7 +217,9 @@ def test_a_redemption_is_validated_by_its_programme(body: dict[str, Any], code: 
 
 def test_the_group_action_refuses_a_single_redemption() -> None:
     """An organisation whose workflow always redeems group points refuses a single redemption with 3316."""
-    organisation = replace(ORGANISATION, redemption=(("true", group_redemption.Redeem.GROUP),))
+    organisation = replace(
+        ORGANISATION, redemption=(group_redemption.Redeeming("true", group_redemption.Redeem.GROUP),)
+    )
 
     with pytest.raises(LoyaltyError) as refused:
         redeem({"points": 20}, organisation)
