@@ -63,8 +63,10 @@ async def test_a_thank_you_gift_answers_its_achievement() -> None:
         other = awards(await here.done("/achievements", id="a0", contact_id="ann", name="one-year"))
         first = awards(await here.done("/achievements", id="a1", contact_id="ann", name="five-years"))
         again = await here.done("/achievements", id="a1", contact_id="ann", name="five-years")
+        taken = await here.post("/achievements", id="a1", contact_id="ann", name="one-year")
         balance = await here.commerce()
 
+    assert refused(taken) == (409, "id")
     assert (other, first, again["repeated"], balance) == ({}, {"thanks": "5.00"}, True, "5.00")
 
 

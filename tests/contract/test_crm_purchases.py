@@ -133,11 +133,12 @@ async def test_a_line_comes_back_once() -> None:
         first = await here.done("/purchases/p/returns", id="r1", **back)
         same = await here.done("/purchases/p/returns", id="r1", **back)
         double = await here.post("/purchases/p/returns", id="r2", **back)
+        other = await here.post("/purchases/p/returns", id="r1", lines=[{"id": "1", "amount": "1.00"}])
         kept = (await here.get("/purchases/p"))["lines"]
         balance = await here.commerce()
 
     assert (first["amount"], same["repeated"], balance) == ("60.00", True, "3.00")
-    assert refused(double) == (422, "lines")
+    assert [refused(double), refused(other)] == [(422, "lines"), (409, "id")]
     assert [row["product"] for row in kept] == ["massage"]
 
 

@@ -170,6 +170,32 @@ async def test_one_bad_event_spoils_the_request(lab: Lab) -> None:
     assert await balances(lab) == {"status": 0, "beans": 0}
 
 
+async def test_events_sent_together_are_taken_together(lab: Lab) -> None:
+    """If the rules of the second feed on one another it is refused, and then the first did not happen either."""
+    await publish(
+        lab,
+        sources=[{"id": "s", "accounts": ["a"]}, {"id": "loop", "accounts": ["b"]}],
+        accounts=[{"id": "a"}, {"id": "b"}],
+        behaviors=[
+            behavior("visit", "visit", 5),
+            behavior("endless", "endless", {"source": "loop", "points": 1}),
+            behavior("more", "EXPIRE_POINTS", {"source": "loop", "points": 1}, {"expire_account": "b"}),
+            behavior("start", "endless", {"source": "loop", "points": 1}, {"expire_account": "b"}),
+        ],
+    )
+    await happen(lab, "visit", "v0")
+    await deposit(lab, {"point_source_id": "loop", "point_account_id": "b", "amount": 1})
+    two = {"visit": {"transaction_id": "v1"}, "endless": {"transaction_id": "e1"}}
+
+    refused = await post(lab, "events", **ANN, events=two)
+    after = await balances(lab)
+    again = await happen(lab, "visit", "v1")
+
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "events")
+    assert after == {"a": 5, "b": 1}
+    assert (again["events"][0]["repeated"], await balances(lab)) == (False, {"a": 10, "b": 1})
+
+
 @pytest.mark.parametrize(
     ("event", "quiet", "bonus"),
     [("EARN_POINTS", False, 3), ("EARN_POINTS", True, 0), ("TIER_PROMOTED", True, 3), ("SPEND_POINTS", False, 0)],

@@ -1,6 +1,6 @@
 """Pure. The engine: five verbs, one path.
 
-    submit(event)                        a fact comes in; rules turn it into value
+    submit(event), submit_all(events)    facts come in; rules turn them into value
     preview(event)                       the same, taken back
     spend(holder, amount, occasion)      an event of type `spend`
     reverse(event_id, at, lines)         an event of type `reverse`
@@ -55,11 +55,15 @@ class Engine:
 
     def submit(self, event: Event) -> Receipt:
         """Work off one event; a repeat of its id gets the first receipt and writes nothing."""
-        return self._do(event, keep=True)
+        return self._do((event,), keep=True)[0]
+
+    def submit_all(self, events: Sequence[Event]) -> list[Receipt]:
+        """Work off several events in this order, all of them or, if one is refused, none."""
+        return self._do(events, keep=True)
 
     def preview(self, event: Event) -> Receipt:
         """What `submit` would do with this event now; nothing is written."""
-        return self._do(event, keep=False)
+        return self._do((event,), keep=False)[0]
 
     def spend(self, holder: HolderId, amount: Decimal, occasion: Occasion) -> Receipt:
         """Spend out of the accounts the occasion names (attribute `accounts`), else the default ones."""
@@ -198,32 +202,35 @@ class Engine:
 
     # -- the one path
 
-    def _do(self, event: Event, *, keep: bool) -> Receipt:
-        state = self._state
-        if event.id in state.receipts:
-            return replace(state.receipts[event.id], repeated=True)
-        mark = len(state.journal.records)
+    def _do(self, events: Sequence[Event], *, keep: bool) -> list[Receipt]:
+        state, log = self._state, len(self._log)
         try:
-            happened = self._work(event, 0)
-            receipt = Receipt(event, tuple(state.journal.records[mark:]))
+            receipts = [self._receipt(event) for event in events]
         except Exception:
             keep = False
             raise
         finally:
             state.standings.forget_touched()
-            if not keep:
+            if keep:
+                state.journal.keep()
+            else:
                 state.journal.back()
-        if keep:
-            state.journal.keep()
-            self._remember(event, receipt, happened=happened)
-        return receipt
+                del self._log[log:]
+        return receipts
 
-    def _remember(self, event: Event, receipt: Receipt, *, happened: bool) -> None:
-        """A run is not remembered by its id: what is due decides what it does, and without that it is no news."""
+    def _receipt(self, event: Event) -> Receipt:
+        """Work off one event; a run is not remembered by its id, for what is due decides what it does."""
+        state = self._state
+        if event.id in state.receipts:
+            return replace(state.receipts[event.id], repeated=True)
+        mark = len(state.journal.records)
+        happened = self._work(event, 0)
+        receipt = Receipt(event, tuple(state.journal.records[mark:]))
         if event.type != on.RUN:
-            self._state.receipts[event.id] = receipt
+            state.journal.put(state.receipts, event.id, receipt)
         if happened:
             self._log.append(event)
+        return receipt
 
     def _work(self, event: Event, depth: int) -> bool:
         """Work off one event and those it leads to; false if it was a run and nothing was due."""

@@ -8,6 +8,7 @@ from tiersync.loyalty import crm
 from tiersync.loyalty.accounts import Condition
 from tiersync.loyalty.events import EventId, HolderId
 from tiersync.loyalty.records import Entry, LevelMove, Lot, Refund
+from tiersync.loyalty.setup import AS_TOLD
 from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.crm.business import Business, OfferRow, SchemeRow, Settled, referral_code
 from tiersync.sandbox.crm.offers import GOALS
@@ -150,7 +151,7 @@ def entry(row: Entry) -> dict[str, Any]:
         "contact_id": row.holder,
         **(what if product is None else {"product": product, "quantity": int(row.amount)}),
         "kind": str(row.kind),
-        "offer_id": row.rule,
+        "offer_id": None if row.rule == AS_TOLD else row.rule,
         "at": stamp(row.at),
     }
 

@@ -30,19 +30,21 @@ from tiersync.loyalty.settlement import Settlement, settle
 from tiersync.loyalty.setup import Setup
 from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.crm import rules
-from tiersync.sandbox.crm.models import Business as Given
 from tiersync.sandbox.crm.models import (
+    Achievement,
     Codes,
     Collection,
     Contact,
     Join,
     Profile,
     Purchase,
+    Return,
     Settings,
     SettlementTerms,
     Tiers,
     WalletTransaction,
 )
+from tiersync.sandbox.crm.models import Business as Given
 from tiersync.sandbox.crm.offers import ANYWHERE, Award, Offer, OfferType, Scheme, SpendCondition, Targeting
 from tiersync.sandbox.faces import CONFLICT, FIRST, UNPROCESSABLE, Refused, about, found
 
@@ -94,6 +96,8 @@ class Business:
     cancelled: set[str] = field(default_factory=set)
     wallet: dict[str, tuple[str, WalletTransaction]] = field(default_factory=dict)
     collected: dict[str, tuple[str, Collection]] = field(default_factory=dict)
+    returned: dict[tuple[str, str], Return] = field(default_factory=dict)
+    achieved: dict[str, Achievement] = field(default_factory=dict)
     settlements: list[Settled] = field(default_factory=list)
     settling: SettlementTerms = field(default_factory=SettlementTerms)
     looked_at: datetime = FIRST

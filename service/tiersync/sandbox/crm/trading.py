@@ -93,19 +93,27 @@ def cancel(business: Business, name: str, now: datetime) -> None:
 
 def take_back(business: Business, name: str, body: Return, now: datetime) -> Receipt:
     """Take back some lines of a purchase; more than there is left of one is refused."""
+    if business.returned.get((name, body.id), body) != body:
+        raise Refused(f"there is another return {body.id!r} of this purchase already", "id", CONFLICT)
     lines = [Line(row.id, row.amount, row.quantity) for row in body.lines]
     reversal = EventId(f"return:{name}:{body.id}")
     with about("lines"):
-        return business.engine.reverse(EventId(f"purchase:{name}"), now, lines, reversal=reversal)
+        receipt = business.engine.reverse(EventId(f"purchase:{name}"), now, lines, reversal=reversal)
+    business.returned[name, body.id] = body
+    return receipt
 
 
 def achieve(business: Business, body: Achievement, name: str, now: datetime) -> Receipt:
     """Record something a contact did; thank-you gifts react to it."""
+    if business.achieved.get(name, body) != body:
+        raise Refused(f"there is another achievement {name!r} already", "id", CONFLICT)
     attrs: dict[str, Any] = {"name": body.name}
     at = body.at or now
-    return business.engine.submit(
+    receipt = business.engine.submit(
         Event(EventId(f"achievement:{name}"), ACHIEVEMENT, HolderId(body.contact_id), at, attrs=attrs)
     )
+    business.achieved[name] = body
+    return receipt
 
 
 def hold_draw(business: Business, row: OfferRow, seed: int, now: datetime) -> list[HolderId]:

@@ -8,6 +8,7 @@ from typing import Any
 from tiersync.loyalty import sessionm
 from tiersync.loyalty.accounts import AccountName
 from tiersync.loyalty.records import Entry, LevelMove
+from tiersync.loyalty.setup import AS_TOLD
 from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.faces import CENT, money, stamp
 from tiersync.sandbox.sessionm.club import Club, Member
@@ -95,7 +96,7 @@ def entry(row: Entry) -> dict[str, object]:
         "kind": str(row.kind),
         "amount": _plain(row.amount),
         "forfeited": _plain(row.lost),
-        "behavior": row.rule,
+        "behavior": None if row.rule == AS_TOLD else row.rule,
         "point_source_id": row.funders[0].party if row.funders else None,
         "at": stamp(row.at),
     }

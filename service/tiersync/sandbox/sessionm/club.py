@@ -93,10 +93,10 @@ class Club:
     # -- what happens
 
     def happen(self, member: Member, body: Events, now: datetime) -> list[Receipt]:
-        """Work off custom events, in the order they were sent."""
+        """Work off custom events, in the order they were sent; all of them or none."""
         with about("events"):
             events = sessionm.custom_events(member.user_id, body.model_dump(mode="json"), now)
-            return [self.engine.submit(event) for event in events]
+            return self.engine.submit_all(events)
 
     def buy(self, member: Member, body: Transaction, now: datetime) -> Receipt:
         """Work off a purchase, or what a purchase sent again with less in it takes back."""
