@@ -224,8 +224,8 @@ async def test_settlement_charges_who_funds_and_rebates_who_accepts() -> None:
         listed = (await here.get("/settlements"))["settlements"]
 
     assert first["lines"] == [
-        {"party": "M", "amount": "0.94", "direction": "rebate"},
-        {"party": "business", "amount": "3.09", "direction": "charge"},
+        {"party": "M", "amount": "0.94", "direction": "rebate", "payment_method": "account"},
+        {"party": "business", "amount": "3.09", "direction": "charge", "payment_method": "account"},
     ]
     assert second["lines"] == []
     assert listed == [first, second]
