@@ -188,6 +188,20 @@ async def test_rewards_are_resolved_as_set(chosen: Json, spend: str, cashback: d
     assert (awards(bill), bill["instant_discount"]) == (cashback, discount)
 
 
+@pytest.mark.parametrize(("pocket", "awarded"), [("commerce", {}), ("cash", {"cashback": "2.50"})])
+async def test_paying_with_ones_own_money_is_no_spending_of_rewards(pocket: str, awarded: dict[str, str]) -> None:
+    """Where spending rewards forbids cashback, a purchase paid out of the cash pocket still gets it."""
+    async with spa() as here:
+        await here.open("default", "cashback")
+        await here.put("/settings", no_award_while_spending=True)
+        await here.contacts("ann")
+        await here.done("/contacts/ann/wallet/transactions", id="w", kind="credit", pocket=pocket, amount="9.00")
+
+        bill = await here.buy("1", "50.00", wallet_spend="9.00", pocket=pocket)
+
+    assert (awards(bill), bill["amount_due"]) == (awarded, "41.00")
+
+
 async def test_a_return_is_judged_by_the_settings_of_its_day() -> None:
     """Changing the resolution after a purchase does not change what a return of it takes back."""
     async with spa() as here:

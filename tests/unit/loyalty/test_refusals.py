@@ -331,3 +331,19 @@ def test_points_in_a_unit_with_decimals() -> None:
     assert engine.spendable(ANN, occasion("s", "2025-01-01")) == 3
     with pytest.raises(LoyaltyError, match="not a registered"):
         engine.balance(HolderId("x"), POINTS, at("2025-01-01"))
+
+
+def test_events_submitted_together_leave_nothing_if_one_is_refused() -> None:
+    """The event before the refused one is in neither ledger nor log, may come again, and a repeat among them is one."""
+    engine = build()
+    before, log = engine.records, engine.log()
+    good, bad = purchase("good", "2025-01-05", "10"), purchase("bad", "2025-01-05", "10", spend="11")
+
+    with pytest.raises(LoyaltyError):
+        engine.submit_all([good, bad])
+    after = (engine.records, engine.log(), engine.has(EventId("good")))
+    receipts = engine.submit_all([good, good])
+
+    assert (before, log, False) == after
+    assert [False, True] == [receipt.repeated for receipt in receipts]
+    assert len(log) + 1 == len(engine.log())
