@@ -1,5 +1,6 @@
-"""Run the bench and write docs/performance.md: `python -m tests.bench`."""
+"""Run the bench and write docs/performance.md: `python -m tests.bench`, or `python -m tests.bench loyalty`."""
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import measures, report
+from tests.bench import loyalty, measures, report
 from tests.bench.measures import Bench
 from tests.bench.processes import ROOT
 
@@ -35,7 +36,10 @@ def _repeat(here: Bench, results: report.Results, number: int) -> None:
 
 
 def main() -> None:
-    """Measure, then write the page."""
+    """Measure, then write the page; `loyalty` measures the core alone and keeps the rest of the page."""
+    if sys.argv[1:] == ["loyalty"]:
+        loyalty.main(PAGE)
+        return
     began, results, machine = time.monotonic(), report.Results(), report.machine()
     with tempfile.TemporaryDirectory(prefix="tiersync-bench-") as folder, measures.bench(Path(folder)) as here:
         for number in range(1, REPETITIONS + 1):
@@ -49,6 +53,7 @@ def main() -> None:
         _console.print(f"group of {report.LARGE[0]:,}, recipe:", results.recipe_large[-1])
     results.seconds = time.monotonic() - began
     PAGE.write_text(report.page(results, machine))
+    loyalty.main(PAGE)
     _console.print(PAGE.read_text(), markup=False)
 
 

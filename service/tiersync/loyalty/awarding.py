@@ -190,6 +190,9 @@ def _scaled(setup: Setup, rule: Rule, outcome: Outcome, times: int) -> Outcome:
 def _within_bill(candidates: Iterable[Candidate], bill: Decimal) -> Iterable[Candidate]:
     """Trim discounts, the last one first, so that together they never exceed what is to pay."""
     for candidate in candidates:
+        if not any(isinstance(outcome, Off) for outcome in candidate.outcomes):
+            yield candidate
+            continue
         outcomes: list[Outcome] = []
         for outcome in candidate.outcomes:
             within = Off(min(outcome.amount, bill)) if isinstance(outcome, Off) else outcome

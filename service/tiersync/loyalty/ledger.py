@@ -34,6 +34,9 @@ class Sums:
     debt: Decimal = ZERO
 
 
+NOTHING = Sums()
+
+
 class Ledger:
     """All accounts of all holders."""
 
@@ -70,11 +73,12 @@ class Ledger:
 
     def sums(self, holder: HolderId, name: AccountName) -> Sums:
         """The posted balance and the debt."""
-        return self._sums.get((holder, name), Sums())
+        return self._sums.get((holder, name), NOTHING)
 
     def balance(self, holder: HolderId, name: AccountName, at: datetime) -> Decimal:
         """The posted balance without lots whose time has run out, whether or not a run has noticed."""
-        return self.sums(holder, name).posted - self._lots.dead_value((holder, name), at)
+        posted, dead = self.sums(holder, name).posted, self._lots.dead_value((holder, name), at)
+        return posted - dead if dead else posted
 
     def balances(self, holder: HolderId, at: datetime) -> dict[AccountName, Decimal]:
         """Every account's balance."""
@@ -102,13 +106,13 @@ class Ledger:
         policy = self.account(key[1]).policy
         sums = self.sums(*key)
         room = amount if policy.maximum is None else min(amount, max(ZERO, policy.maximum - sums.posted))
-        repaid = min(sums.debt, room)
+        repaid, lost = min(sums.debt, room), amount - room
         lot = Lot(
             id=LotId(self._journal.next_seq),
             key=key,
             amount=room,
             left=room - repaid,
-            lost=amount - room,
+            lost=lost,
             issued=stamp.at,
             terms=terms,
             cause=stamp.cause,
@@ -117,9 +121,7 @@ class Ledger:
         self._lots.add(lot)
         if terms.expires_at is not None:
             self._journal.schedule((terms.expires_at, RELEASE if policy.into else EXPIRY, *key, lot.id))
-        return self._post(
-            replace(_blank(key, room, stamp), lot=lot.id, owed=-repaid, lost=amount - room, funders=terms.funders)
-        )
+        return self._post(key, room, stamp, lot=lot.id, owed=-repaid, lost=lost, funders=terms.funders)
 
     # -- debiting
 
@@ -183,8 +185,8 @@ class Ledger:
             why = stamp
             if stamp.kind is Kind.SPEND and self.account(key[1]).policy.through:
                 why = replace(stamp, kind=Kind.MOVE, acceptor="")
-            entry = replace(_blank(key, -debt - _total(share), why), parts=tuple(share), owed=debt, funders=funders)
-            entries.append(self._post(entry))
+            amount = -debt - _total(share)
+            entries.append(self._post(key, amount, why, parts=tuple(share), owed=debt, funders=funders))
         return entries
 
     # -- undoing
@@ -212,7 +214,7 @@ class Ledger:
         negative = self.account(debtor[1]).policy.negative
         entries = self._debit(parts, stamp, debtor, amount if negative else ZERO, funders)
         if amount and not negative:
-            entries.append(self._post(replace(_blank(debtor, ZERO, stamp), lost=amount)))
+            entries.append(self._post(debtor, ZERO, stamp, lost=amount))
         return entries
 
     def give_back(self, entry: Entry, stamp: Stamp) -> list[Entry]:
@@ -232,7 +234,7 @@ class Ledger:
         refills = [part for part in refills if part.amount]
         entries = []
         if back := repaid + _total(refills):
-            entries.append(self._post(replace(_blank(entry.key, back, stamp), parts=tuple(refills), owed=-repaid)))
+            entries.append(self._post(entry.key, back, stamp, parts=tuple(refills), owed=-repaid))
         for part in refills:
             if self._lots[part.lot].dead(stamp.at):
                 entries += self.expire(part.lot, stamp)
@@ -274,26 +276,38 @@ class Ledger:
             entries += self.expire(lot.id, stamp, amount)
         return entries
 
-    def _post(self, entry: Entry) -> Entry:
+    def _post(  # noqa: PLR0913 - what an entry is made of
+        self,
+        key: AccountKey,
+        amount: Decimal,
+        stamp: Stamp,
+        *,
+        lot: LotId | None = None,
+        parts: tuple[Part, ...] = (),
+        owed: Decimal = ZERO,
+        lost: Decimal = ZERO,
+        funders: tuple[Share, ...] = (),
+    ) -> Entry:
         """Write an entry and move the balance index by it."""
-        entry = replace(entry, seq=self._journal.next_seq)
-        sums = self.sums(*entry.key)
-        self._journal.put(self._sums, entry.key, Sums(sums.posted + entry.amount, sums.debt + entry.owed))
+        entry = Entry(
+            seq=self._journal.next_seq,
+            at=stamp.at,
+            cause=stamp.cause,
+            kind=stamp.kind,
+            holder=key[0],
+            account=key[1],
+            amount=amount,
+            lot=lot,
+            parts=parts,
+            owed=owed,
+            lost=lost,
+            rule=stamp.rule,
+            funders=funders,
+            acceptor=stamp.acceptor,
+        )
+        sums = self.sums(*key)
+        self._journal.put(self._sums, key, Sums(sums.posted + amount, sums.debt + owed))
         return self._journal.write(entry)
-
-
-def _blank(key: AccountKey, amount: Decimal, stamp: Stamp) -> Entry:
-    return Entry(
-        seq=0,
-        at=stamp.at,
-        cause=stamp.cause,
-        kind=stamp.kind,
-        holder=key[0],
-        account=key[1],
-        amount=amount,
-        rule=stamp.rule,
-        acceptor=stamp.acceptor,
-    )
 
 
 def _opened(credit: Entry) -> LotId:

@@ -4,11 +4,12 @@ What is left of a lot is the fold of the entries that touched it; `change` is ca
 made.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from heapq import merge
+from itertools import takewhile
 from typing import Any, TypeAlias, assert_never
 
 from tiersync.loyalty.accounts import Account, AccountKey, AccountName, Order
@@ -55,17 +56,16 @@ class Lots:
 
     def live(self, *keys: AccountKey) -> Iterator[Lot]:
         """The live lots of these accounts together, in spending order; the accounts must share one order."""
-        rows: Sequence[list[Row]] = [self._queue(key).spending for key in keys]
-        for row in merge(*rows):
+        queues = [self._queues[key] for key in keys if key in self._queues]
+        for row in merge(*(queue.spending for queue in queues)):
             yield self._all[row[-1]]
 
     def dead_value(self, key: AccountKey, at: datetime) -> Decimal:
         """What lies in lots whose time has run out without a run having noticed."""
         value = ZERO
-        for row in self._queue(key).dying:
-            if row[0] > at:
-                break
-            value += self._all[row[-1]].left
+        if key in self._queues:
+            for row in takewhile(lambda row: row[0] <= at, self._queues[key].dying):
+                value += self._all[row[-1]].left
         return value
 
     def add(self, lot: Lot) -> None:
@@ -94,16 +94,15 @@ class Lots:
         elif new.left and not old.left:
             self._enqueue(new)
 
-    def _queue(self, key: AccountKey) -> Queues:
-        return self._queues.setdefault(key, Queues())
-
     def _enqueue(self, lot: Lot) -> None:
-        queues = self._queue(lot.key)
+        if lot.key not in self._queues:
+            self._journal.put(self._queues, lot.key, Queues())
+        queues = self._queues[lot.key]
         self._journal.insert(queues.spending, self._spending_row(lot))
         self._journal.insert(queues.dying, _dying_row(lot))
 
     def _dequeue(self, lot: Lot) -> None:
-        queues = self._queue(lot.key)
+        queues = self._queues[lot.key]
         self._journal.remove(queues.spending, self._spending_row(lot))
         self._journal.remove(queues.dying, _dying_row(lot))
 

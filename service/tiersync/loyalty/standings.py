@@ -50,7 +50,7 @@ StandingKey = tuple[LadderId, HolderId]
 class Standings:
     """All holders' places on all ladders."""
 
-    __slots__ = ("_balance_of", "_facts", "_journal", "_ladders", "_standings", "_touched", "_zone")
+    __slots__ = ("_balance_of", "_facts", "_journal", "_ladders", "_levels", "_standings", "_touched", "_zone")
 
     def __init__(self, ladders: Iterable[Ladder], zone: tzinfo, journal: Journal, balance_of: BalanceOf) -> None:
         """Start empty; `balance_of` reads an account for ladders that measure what is in it."""
@@ -59,12 +59,17 @@ class Standings:
         self._journal = journal
         self._balance_of = balance_of
         self._standings: dict[StandingKey, Standing] = {}
+        self._levels: dict[HolderId, Mapping[LadderId, str]] = {}
         self._facts: dict[tuple[LadderId, HolderId, Metric], list[Fact]] = {}
         self._touched: dict[StandingKey, None] = {}
 
     def extend(self, ladders: Iterable[Ladder]) -> None:
         """Go on with more ladders."""
         self._ladders = {ladder.id: ladder for ladder in ladders}
+        self._levels = {}
+        for (ladder, holder), standing in self._standings.items():
+            level = self._ladders[ladder].levels[standing.rank].name
+            self._levels[holder] = {**self._levels.get(holder, {}), ladder: level}
 
     # -- reading
 
@@ -75,13 +80,9 @@ class Standings:
             raise LoyaltyError(f"{holder} does not stand on ladder {ladder}")
         return self._standings[ladder, holder]
 
-    def levels(self, holder: HolderId) -> dict[LadderId, str]:
-        """The holder's level on every ladder they stand on."""
-        return {
-            ladder.id: ladder.levels[self._standings[ladder.id, holder].rank].name
-            for ladder in self._ladders.values()
-            if (ladder.id, holder) in self._standings
-        }
+    def levels(self, holder: HolderId) -> Mapping[LadderId, str]:
+        """The holder's level on every ladder they stand on; never changed, so that who asked can keep it."""
+        return self._levels.get(holder, {})
 
     # -- joining, counting
 
@@ -99,9 +100,9 @@ class Standings:
         """Count a purchase, or with negative numbers what came back of it, in every ladder that measures purchases."""
         for ladder in self._ladders.values():
             if event.type in ladder.counted:
-                for holder in ladder.counts_for(event):
-                    for metric in _metrics(ladder):
-                        fact = Fact(event.at, known, of_purchase(metric, amount, visits))
+                for metric in _metrics(ladder):
+                    fact = Fact(event.at, known, of_purchase(metric, amount, visits))
+                    for holder in ladder.counts_for(event):
                         self._count((ladder.id, holder), metric, fact)
 
     def count_earned(self, holder: HolderId, metric: Earned, fact: Fact) -> None:
@@ -211,6 +212,7 @@ class Standings:
         if standing.until is not None:
             self._journal.schedule((standing.until, REVIEW, key[1], key[0], 0))
         names = [level.name for level in self._ladder(key[0]).levels]
+        self._journal.put(self._levels, key[1], {**self.levels(key[1]), key[0]: names[standing.rank]})
         crossed = tuple(names[old.rank + 1 : standing.rank + 1])
         self._journal.write(
             LevelMove(
