@@ -178,7 +178,7 @@ def main(page: Path) -> None:
     for _ in range(REPETITIONS):
         for size, done in runs.items():
             command = [sys.executable, "-m", "tests.bench.loyalty", str(size)]
-            told = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=_paths())  # noqa: S603
+            told = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=_paths())
             done.append(Run(**json.loads(told.stdout)))
             sys.stderr.write(f"{done[-1]}\n")
     page.write_text(placed(page.read_text(), section(runs)))
@@ -239,17 +239,17 @@ _SECTION: Final = """\
 `python -m tests.bench loyalty` measures the core alone and rewrites this section; a full run rewrites it too. One
 process submits {large:,} events to one engine, each as the sandbox would: a Capillary programme with the workflow of a
 swiped card, a promotion, points that die after three days, pooled tiers that are reviewed monthly, a batch run each
-night; {families} families of {family_size}, every fifth purchase partly paid in points. Beside it stands the *bare fold*: the
-same events added up in a dictionary, a balance for each wallet and nothing else, which is what a core would cost that
-knew no lots, rules, tiers, returns, previews or replay.
+night; {families} families of {family_size}, every fifth purchase partly paid in points. Beside it stands the *bare fold*:
+the same events added up in a dictionary, a balance for each wallet and nothing else, which is what a core would cost
+that knew no lots, rules, tiers, returns, previews or replay.
 
 | measure | {small:,} events | {large:,} events | larger ÷ smaller |
 | --- | --- | --- | --- |
 {rows}
 
 Medians of {repetitions} processes each, in turn. Time is linear in the events if the ratio of the first row is about 1;
-so is memory, by that of the last row but one. {large:,} events are worked off at {per_s:,.0f} a second here. The ledgers of
-the runs and of their replays, each in a process with hash seeds of its own, were {same}.
+so is memory, by that of the last row but one. {large:,} events are worked off at {per_s:,.0f} a second here. The
+ledgers of the runs and of their replays, each process with hash seeds of its own, were {same}.
 """
 
 
