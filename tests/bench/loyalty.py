@@ -239,9 +239,9 @@ _SECTION: Final = """\
 `python -m tests.bench loyalty` measures the core alone and rewrites this section; a full run rewrites it too. One
 process submits {large:,} events to one engine, each as the sandbox would: a Capillary programme with the workflow of a
 swiped card, a promotion, points that die after three days, pooled tiers that are reviewed monthly, a batch run each
-night; {families} families of {family_size}, every fifth purchase partly paid in points. Beside it stands the *bare fold*:
-the same events added up in a dictionary, a balance for each wallet and nothing else, which is what a core would cost
-that knew no lots, rules, tiers, returns, previews or replay.
+night; {families} families of {family_size}, every fifth purchase partly paid in points. Beside it stands the
+*bare fold*: the same events added up in a dictionary, a balance for each wallet and nothing else, which is what a core
+would cost that knew no lots, rules, tiers, returns, previews or replay.
 
 | measure | {small:,} events | {large:,} events | larger ÷ smaller |
 | --- | --- | --- | --- |

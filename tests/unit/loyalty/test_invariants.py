@@ -2,36 +2,24 @@
 
 import json
 import random
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.unit.loyalty.building import ANN, HOUSE, at, purchase
-from tests.unit.loyalty.world import TIERS, Life, Step, check_ledger, lives, rules, steps, world
-from tiersync.errors import LoyaltyError
+from tests.unit.loyalty.world import TIERS, Life, Step, attempt, check_ledger, lives, rules, steps, world
 from tiersync.loyalty.accounts import AccountName
 from tiersync.loyalty.engine import Engine
-from tiersync.loyalty.events import PURCHASE, Event, EventId, ProgrammeId
+from tiersync.loyalty.events import PURCHASE, EventId, ProgrammeId
 from tiersync.loyalty.records import LevelMove, Move, Reason, RuleId
 from tiersync.loyalty.resolvers import all_matched, best, best_per, programme
 from tiersync.loyalty.rules import Candidate, Credit, Rule
 from tiersync.loyalty.settlement import settle
 from tiersync.loyalty.setup import Setup
-from tiersync.loyalty.state import Receipt
 
 few = settings(max_examples=60, deadline=None)
-
-
-def attempt(verb: Callable[[Event], Receipt], event: Event) -> Receipt | str:
-    """What a verb does with an event: its receipt, or why it refuses."""
-    try:
-        return verb(event)
-    except LoyaltyError as refused:
-        return str(refused)
 
 
 @few
@@ -184,55 +172,6 @@ def test_10_the_order_rules_are_written_in_changes_nothing(life: list[Step], see
     other = Life(Setup(setup.accounts, setup.programmes, tuple(shuffled), setup.ladders)).live(life).engine.records
 
     assert plain == other
-
-
-class Lifetime(RuleBasedStateMachine):
-    """Buy, return, redeem, expire and review in any order: the invariants hold after every step."""
-
-    @initialize(negative=st.booleans())
-    def begin(self, *, negative: bool) -> None:
-        """Everybody registers."""
-        self.life = Life(world(negative=negative))
-        self.taken = 0
-
-    @rule(step=steps)
-    def step(self, step: Step) -> None:
-        """Somebody does something; a refusal writes nothing, and anything done twice is done once."""
-        before = self.life.engine.records
-        self.taken += 1
-        receipt = self.life.take(step, f"s{self.taken}")
-        after = self.life.engine.records
-        assert after == before + (() if receipt is None else receipt.records)
-
-    @rule(days=st.integers(1, 70))
-    def time_passes(self, days: int) -> None:
-        """A batch runs after some days, and running it again does nothing."""
-        self.life.take(Step(days * 24, "run", ANN, (1,)), "run")
-        assert self.life.engine.run(self.life.now).records == ()
-
-    @invariant()
-    def ledger_is_sound(self) -> None:
-        """Balances are folds and lots within bounds."""
-        if hasattr(self, "life"):
-            check_ledger(self.life.engine, self.life.now)
-
-    @invariant()
-    def levels_are_reviewed_in_time(self) -> None:
-        """After a run no review and no expiry is overdue."""
-        if hasattr(self, "life"):
-            twin = self.life.copy()
-            twin.engine.run(twin.now)
-            assert twin.engine.standing(ANN, TIERS).until is not None
-            assert twin.engine.standing(ANN, TIERS).until > twin.now  # type: ignore[operator]  # just asserted
-
-    def teardown(self) -> None:
-        """A life can be told again."""
-        if hasattr(self, "life"):
-            assert repr(self.life.copy().engine.records) == repr(self.life.engine.records)
-
-
-TestLifetime = Lifetime.TestCase
-TestLifetime.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
 
 
 def test_the_world_is_worth_living_in() -> None:

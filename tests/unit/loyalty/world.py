@@ -1,29 +1,56 @@
 """A world with a bit of everything, and random lives in it, for the properties of the loyalty core."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from tests.unit.loyalty.building import ANN, BOB, HOUSE, account, at, register
+from tests.unit.loyalty.building import ANN, BOB, HOUSE, account, at, event, register
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import MONEY, Account, AfterDays, AfterMonths, Inactive, Order, Policy
 from tiersync.loyalty.conditions import by_level, entering, measure
-from tiersync.loyalty.engine import Engine, Occasion
-from tiersync.loyalty.events import ADJUST_LEVEL, DEPOSIT, LEVEL_UP, PURCHASE, Event, EventId, HolderId, Line
+from tiersync.loyalty.engine import Engine
+from tiersync.loyalty.events import (
+    ADJUST_LEVEL,
+    IMPORT_CODES,
+    JOIN,
+    LEAVE,
+    LEVEL_UP,
+    PURCHASE,
+    REVERSE,
+    SPEND,
+    SWITCH,
+    VERIFY,
+    Event,
+    EventId,
+    HolderId,
+    Json,
+    Line,
+    ProgrammeId,
+)
 from tiersync.loyalty.ladders import Anchor, Climb, Earned, Fall, Ladder, Level, Purchases, Review
 from tiersync.loyalty.periods import Span
-from tiersync.loyalty.programmes import Programme
-from tiersync.loyalty.records import LadderId, RuleId, Share
-from tiersync.loyalty.rules import Context, Give, Limit, Rule, When, always, flat, off, per, share
+from tiersync.loyalty.programmes import Codes, EmailDomain, OpenSelf, Programme
+from tiersync.loyalty.records import Entry, LadderId, RuleId, Share
+from tiersync.loyalty.rules import Context, Give, Limit, Rule, When, always, flat, off, per, share, to_group
 from tiersync.loyalty.setup import Setup
 from tiersync.loyalty.state import Receipt
 
 POINTS, STATUS, ESCROW, CAPPED, BONUS, OPEN, REWARD, IDLE = (
     account(name) for name in ("points", "status", "escrow", "capped", "bonus", "open", "reward", "idle")
 )
-HOLDERS = (ANN, BOB)
+FAMILY = HolderId("family")
+HOLDERS = (ANN, BOB, FAMILY)
+PEOPLE = (ANN, BOB)
+CLUB, CODED, INVITED = (ProgrammeId(name) for name in ("club", "coded", "invited"))
+PROGRAMMES = (
+    Programme(HOUSE),
+    Programme(CLUB, OpenSelf()),
+    Programme(CODED, Codes()),
+    Programme(INVITED, EmailDomain(frozenset({"uni.example"}))),
+)
 BEGINNING = at("2025-01-01")
 TIERS, UNITS = LadderId("tiers"), LadderId("units")
 
@@ -88,12 +115,16 @@ def rules() -> tuple[Rule, ...]:
         rule("idle", flat(IDLE, 3)),
         rule("silver", flat(BONUS, 25), entering(TIERS, "Silver"), Limit(1), LEVEL_UP),
         rule("gold", flat(STATUS, 5), entering(TIERS, "Gold"), trigger=LEVEL_UP),
+        rule("family", to_group(per(measure(), 1, POINTS))),
+        replace(rule("club", flat(POINTS, 2)), programme=CLUB),
+        replace(rule("coded", flat(CAPPED, 1)), programme=CODED),
+        replace(rule("invited", flat(REWARD, 1)), programme=INVITED),
     )
 
 
 def world(*, negative: bool = True) -> Setup:
     """The set-up."""
-    return Setup(accounts(negative=negative), (Programme(HOUSE),), rules(), ladders())
+    return Setup(accounts(negative=negative), PROGRAMMES, rules(), ladders())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +137,37 @@ class Step:
     amounts: tuple[int, ...]
 
 
+KINDS = (
+    *("buy", "buy", "buy", "family", "pay", "return", "cancel", "redeem", "reward", "deposit", "transfer", "adjust"),
+    *("join", "enter", "invite", "verify", "leave", "level", "switch", "run", "run"),
+)
+
 amounts = st.lists(st.integers(1, 60), min_size=1, max_size=3).map(tuple)
 steps = st.builds(
     Step,
     st.integers(0, 400),
-    st.sampled_from(["buy", "buy", "buy", "return", "cancel", "redeem", "reward", "deposit", "run", "level", "pay"]),
-    st.sampled_from(HOLDERS),
+    st.sampled_from(KINDS),
+    st.sampled_from(PEOPLE),
     amounts,
 )
-lives = st.lists(steps, max_size=14)
+lives = st.lists(steps, max_size=18)
+
+
+def membership(what: str, number: int) -> tuple[str, dict[str, Json]]:
+    """The type and the attributes of a step into or out of a programme, or of the switching of a rule."""
+    match what:
+        case "join":
+            return JOIN, {"programme": CLUB}
+        case "enter":
+            return JOIN, {"programme": CODED, "code": f"K{number % 12}"}
+        case "invite":
+            return JOIN, {"programme": INVITED, "email": "a@uni.example", "token": f"T{number % 5}"}
+        case "verify":
+            return VERIFY, {"programme": INVITED, "token": f"T{number % 5}"}
+        case "leave":
+            return LEAVE, {"programme": PROGRAMMES[number % 4].id}
+        case _:
+            return SWITCH, {"what": "rule", "name": "club", "on": number % 2 == 0}
 
 
 class Life:
@@ -127,6 +180,8 @@ class Life:
         self.bought: list[EventId] = []
         for holder in HOLDERS:
             register(self.engine, holder, "2025-01-01")
+        codes = [f"K{number}" for number in range(10)]
+        self.engine.submit(event("codes", IMPORT_CODES, "2025-01-01", "", programme=CODED, codes=codes))
 
     def live(self, life: list[Step]) -> "Life":
         """Take every step; what the core refuses is left out."""
@@ -143,36 +198,44 @@ class Life:
             return None
 
     def _take(self, step: Step, name: EventId) -> Receipt:
-        amount = Decimal(step.amounts[0])
+        if step.what == "run":
+            return self.engine.run(self.now)
+        receipt = self.engine.submit(self.happening(step, name))
+        if receipt.event.type == PURCHASE:
+            self.bought.append(name)
+        return receipt
+
+    def happening(self, step: Step, name: EventId) -> Event:
+        """What this step submits, now; it may well be refused."""
+        number, attrs, lines = step.amounts[0], dict[str, Json](), tuple[Line, ...]()
+        kind, amount, spend, ref = step.what, Decimal(0), Decimal(0), None
         match step.what:
-            case "run":
-                return self.engine.run(self.now)
-            case "redeem":
-                return self.engine.spend(step.holder, amount, Occasion(name, self.now))
-            case "reward":
-                return self.engine.spend(
-                    step.holder, amount / 10, Occasion(name, self.now, attrs={"accounts": [REWARD]})
-                )
-            case "return" | "cancel" if self.bought:
-                purchase = self.engine.event(self.bought[step.hours % len(self.bought)])
-                whole = step.what == "cancel" or not purchase.lines
-                return self.engine.reverse(purchase.id, self.now, None if whole else purchase.lines[:1], reversal=name)
+            case "redeem" | "reward":
+                kind, spend = SPEND, Decimal(number) / (1 if step.what == "redeem" else 10)
+                attrs = {} if step.what == "redeem" else {"accounts": [REWARD]}
+            case "return" | "cancel":
+                kind, ref = REVERSE, self.bought[step.hours % len(self.bought)] if self.bought else None
+                lines = self.engine.event(ref).lines[:1] if ref and step.what == "return" else ()
             case "deposit":
-                line = Line("1", amount, item=STATUS)
-                return self.engine.submit(Event(name, DEPOSIT, step.holder, self.now, lines=(line,)))
+                lines = (Line("1", Decimal(number), item=STATUS),)
+            case "transfer":
+                attrs, amount = {"to": HOLDERS[number % 3], "into": POINTS}, Decimal(number % 20)
+            case "adjust":
+                amount = Decimal(number % 10)
             case "level":
-                level = ("Bronze", "Silver", "Gold")[step.amounts[0] % 3]
-                attrs = {"ladder": str(TIERS), "level": level}
-                return self.engine.submit(Event(name, ADJUST_LEVEL, step.holder, self.now, attrs=attrs))
+                kind, attrs = ADJUST_LEVEL, {"ladder": TIERS, "level": ("Bronze", "Silver", "Gold")[number % 3]}
+            case "join" | "enter" | "invite" | "verify" | "leave" | "switch":
+                kind, attrs = membership(step.what, number)
             case _:
-                return self.engine.submit(self.basket(step, name))
+                return self.basket(step, name)
+        return Event(name, kind, step.holder, self.now, amount, lines, attrs, ref, spend)
 
     def basket(self, step: Step, name: EventId) -> Event:
-        """A purchase of this step's lines; the step `pay` pays a part of it in points."""
+        """A purchase of this step's lines; `pay` pays a part of it in points, `family` is bought for the group."""
         lines = tuple(Line(str(number), Decimal(amount)) for number, amount in enumerate(step.amounts))
-        self.bought.append(name)
+        attrs: dict[str, Json] = {"acceptor": "shop"} | ({"group": FAMILY} if step.what == "family" else {})
         spend = Decimal(step.amounts[0] // 2) if step.what == "pay" else Decimal(0)
-        return Event(name, PURCHASE, step.holder, self.now, lines=lines, spend=spend, attrs={"acceptor": "shop"})
+        return Event(name, PURCHASE, step.holder, self.now, lines=lines, spend=spend, attrs=attrs)
 
     def copy(self) -> "Life":
         """The same life again, by replaying its log."""
@@ -193,6 +256,7 @@ class Life:
 
 def check_ledger(engine: Engine, now: datetime) -> None:
     """Balances are folds, lots are within bounds, and nothing dead counts."""
+    check_lots(engine)
     for holder in HOLDERS:
         for row in engine.setup.accounts:
             lots = engine.lots(holder, row.name)
@@ -203,3 +267,27 @@ def check_ledger(engine: Engine, now: datetime) -> None:
             assert engine.debt(holder, row.name) >= 0
             alive = sum((lot.left for lot in lots if not lot.dead(now)), Decimal(0))
             assert engine.balance(holder, row.name, now) == alive - engine.debt(holder, row.name)
+
+
+def check_lots(engine: Engine) -> None:
+    """What is left of every lot there ever was is the fold of the entries that touched it, and stays in its bounds."""
+    opened: dict[int, Decimal] = {}
+    left: dict[int, Decimal] = {}
+    for entry in (record for record in engine.records if isinstance(record, Entry)):
+        if entry.lot is not None:
+            opened[entry.lot], left[entry.lot] = entry.amount, entry.amount + entry.owed
+        for part in entry.parts:
+            left[part.lot] += part.amount if entry.amount > 0 else -part.amount
+            assert 0 <= left[part.lot] <= opened[part.lot]
+    live = {
+        lot.id: lot.left for holder in HOLDERS for row in engine.setup.accounts for lot in engine.lots(holder, row.name)
+    }
+    assert live == {lot: rest for lot, rest in left.items() if rest}
+
+
+def attempt(verb: Callable[[Event], Receipt], event: Event) -> Receipt | str:
+    """What a verb does with an event: its receipt, or why it refuses."""
+    try:
+        return verb(event)
+    except LoyaltyError as refused:
+        return str(refused)
