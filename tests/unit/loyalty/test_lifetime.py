@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.loyalty.building import ANN
-from tests.unit.loyalty.world import HOLDERS, KINDS, PEOPLE, TIERS, Life, Step, amounts, attempt, check_ledger, world
+from tests.unit.loyalty.world import (
+    HOLDERS,
+    KINDS,
+    PEOPLE,
+    TIERS,
+    Life,
+    Step,
+    amounts,
+    attempt,
+    check_ledger,
+    live_lots,
+    world,
+)
 from tiersync.loyalty.engine import Engine
 from tiersync.loyalty.events import PURCHASE, EventId, HolderId
 from tiersync.loyalty.records import LevelMove, Move, Reason, Record
@@ -75,12 +87,7 @@ class Lifetime(RuleBasedStateMachine):
         assert engine.run(now).records == ()
         assert falls(engine.records[known:]) <= {Reason.REVIEW}
         assert all((until := engine.standing(holder, TIERS).until) and until > now for holder in HOLDERS)
-        assert not any(
-            lot.dead(now)
-            for holder in HOLDERS
-            for row in engine.setup.accounts
-            for lot in engine.lots(holder, row.name)
-        )
+        assert not any(lot.dead(now) for lot in live_lots(engine))
 
     @precondition(lambda self: self.life.bought)
     @rule(which=st.integers(0, 99), apart=st.booleans())
@@ -157,7 +164,7 @@ def falls(records: Sequence[Record]) -> set[Reason]:
 
 
 TestLifetime = Lifetime.TestCase
-TestLifetime.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestLifetime.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 
 def test_the_machine_does_everything() -> None:

@@ -33,7 +33,7 @@ from tiersync.loyalty.events import (
 from tiersync.loyalty.ladders import Anchor, Climb, Earned, Fall, Ladder, Level, Purchases, Review
 from tiersync.loyalty.periods import Span
 from tiersync.loyalty.programmes import Codes, EmailDomain, OpenSelf, Programme
-from tiersync.loyalty.records import Entry, LadderId, RuleId, Share
+from tiersync.loyalty.records import Entry, LadderId, Lot, RuleId, Share
 from tiersync.loyalty.rules import Context, Give, Limit, Rule, When, always, flat, off, per, share, to_group
 from tiersync.loyalty.setup import Setup
 from tiersync.loyalty.state import Receipt
@@ -279,10 +279,12 @@ def check_lots(engine: Engine) -> None:
         for part in entry.parts:
             left[part.lot] += part.amount if entry.amount > 0 else -part.amount
             assert 0 <= left[part.lot] <= opened[part.lot]
-    live = {
-        lot.id: lot.left for holder in HOLDERS for row in engine.setup.accounts for lot in engine.lots(holder, row.name)
-    }
-    assert live == {lot: rest for lot, rest in left.items() if rest}
+    assert {lot.id: lot.left for lot in live_lots(engine)} == {lot: rest for lot, rest in left.items() if rest}
+
+
+def live_lots(engine: Engine) -> list[Lot]:
+    """Every lot that still holds something."""
+    return [lot for holder in HOLDERS for row in engine.setup.accounts for lot in engine.lots(holder, row.name)]
 
 
 def attempt(verb: Callable[[Event], Receipt], event: Event) -> Receipt | str:
