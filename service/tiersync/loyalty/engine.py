@@ -258,7 +258,7 @@ class Engine:
         if not derived:
             state.journal.put(state.processed, event.id, Processed(event, context, {}))
             if event.type not in INACTIVE:
-                state.journal.insert(state.active.setdefault(event.holder, []), event.at)
+                state.journal.insert(state.journal.rows(state.active, event.holder), event.at)
         if event.type in ACTIONS and event.type != on.REGISTER:
             ACTIONS[event.type](state, event)
         allowed = allowances(state, event)

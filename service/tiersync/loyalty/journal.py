@@ -50,6 +50,12 @@ class Journal:
             self._steps.append(lambda: table.__delitem__(key))
         table[key] = value
 
+    def rows(self, table: dict[K, list[V]], key: K) -> list[V]:
+        """The list under a key of a table, which begins empty."""
+        if key not in table:
+            self.put(table, key, [])
+        return table[key]
+
     def append(self, rows: list[V], value: V) -> None:
         """Add at the end of a list."""
         rows.append(value)

@@ -120,7 +120,7 @@ class Standings:
     def _count(self, key: StandingKey, metric: Metric, fact: Fact) -> None:
         if key not in self._standings or not fact.amount:
             return
-        self._journal.append(self._facts.setdefault((*key, metric), []), fact)
+        self._journal.append(self._journal.rows(self._facts, (*key, metric)), fact)
         standing = self._standings[key]
         counted = standing.counted_from is None or fact.at >= standing.counted_from
         if metric == self._ladder(key[0]).metric and counted:

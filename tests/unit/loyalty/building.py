@@ -1,5 +1,6 @@
 """What the tests of the loyalty core build with: instants, members, purchases."""
 
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from tiersync.loyalty.events import (
     Line,
     ProgrammeId,
 )
+from tiersync.loyalty.setup import Setup
 from tiersync.loyalty.state import Receipt
 
 ANN, BOB = HolderId("ann"), HolderId("bob")
@@ -69,6 +71,25 @@ def deposit(name: str, when: str, amount: str, into: str, holder: str = ANN, **a
 def occasion(name: str, when: str, *lines: Line, **attrs: Any) -> Occasion:
     """An occasion to spend."""
     return Occasion(EventId(name), at(when), lines, attrs)
+
+
+def everything(engine: Engine) -> str:
+    """All that a core remembers, as text: what a refusal or a preview must leave as it was.
+
+    The agenda is left out: what nobody scheduled in the end stays on it and is skipped when its time comes.
+    """
+    return repr((engine.log(), _inside(engine._state)))  # noqa: SLF001 - nothing may hide from this
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, Setup | Engine):
+        return ()
+    if isinstance(value, dict):
+        return [(key, _inside(row)) for key, row in value.items()]
+    if type(value).__module__.startswith("tiersync.") and not is_dataclass(value) and hasattr(value, "__slots__"):
+        left_out = {"_agenda", "_accounts", "_ladders", "_zone", "_balance_of"}
+        return [(name, _inside(getattr(value, name))) for name in type(value).__slots__ if name not in left_out]
+    return value
 
 
 def balances(engine: Engine, when: str, holder: str = ANN) -> dict[str, Decimal]:

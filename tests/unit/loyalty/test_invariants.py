@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.loyalty.building import ANN, HOUSE, at, purchase
+from tests.unit.loyalty.building import ANN, HOUSE, at, everything, purchase
 from tests.unit.loyalty.world import TIERS, Life, Step, attempt, check_ledger, lives, rules, steps, world
 from tiersync.loyalty.accounts import AccountName
 from tiersync.loyalty.engine import Engine
@@ -59,10 +59,10 @@ def test_3_a_preview_is_what_submit_then_does(life: list[Step], step: Step) -> N
     """The preview of an event is its receipt, and leaves nothing behind."""
     lived = Life().live(life)
     event = lived.basket(step, EventId("new"))
-    before, log = lived.engine.records, lived.engine.log()
+    before = everything(lived.engine)
 
     shown = attempt(lived.engine.preview, event)
-    untouched = (lived.engine.records, lived.engine.log()) == (before, log)
+    untouched = everything(lived.engine) == before
     done = attempt(lived.engine.submit, event)
 
     assert untouched

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.loyalty.building import ANN
+from tests.unit.loyalty.building import ANN, everything
 from tests.unit.loyalty.world import (
     HOLDERS,
     KINDS,
@@ -110,14 +110,15 @@ class Lifetime(RuleBasedStateMachine):
         self.life.now += timedelta(hours=step.hours)
         self.mirror.now = self.life.now
         event = self.life.happening(step, EventId(f"s{self.taken}"))
-        records, log = engine.records, engine.log()
+        records, log, before = engine.records, engine.log(), everything(engine)
 
         shown = attempt(engine.preview, event)
-        untouched = (engine.records, engine.log()) == (records, log)
+        untouched = everything(engine) == before
         done = attempt(engine.submit, event)
         mirrored = attempt(mirror.submit, event)
 
         assert untouched
+        assert not isinstance(done, str) or everything(engine) == before
         assert shown == done == mirrored
         written = () if isinstance(done, str) else done.records
         assert engine.records == records + written

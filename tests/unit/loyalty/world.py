@@ -30,7 +30,7 @@ from tiersync.loyalty.events import (
     Line,
     ProgrammeId,
 )
-from tiersync.loyalty.ladders import Anchor, Climb, Earned, Fall, Ladder, Level, Purchases, Review
+from tiersync.loyalty.ladders import Anchor, Climb, Earned, Fall, Ladder, Level, Purchases, Review, pooled
 from tiersync.loyalty.periods import Span
 from tiersync.loyalty.programmes import Codes, EmailDomain, OpenSelf, Programme
 from tiersync.loyalty.records import Entry, LadderId, Lot, RuleId, Share
@@ -73,6 +73,7 @@ def ladders() -> tuple[Ladder, ...]:
             review=Review(1, Anchor.FIXED, date(2024, 12, 31)),
             fall=Fall.TO_QUALIFIED,
             reset=True,
+            counts_for=pooled,
         ),
     )
 
