@@ -47,14 +47,19 @@ Metric: TypeAlias = Earned | Purchases | Visits | Balance
 
 
 def of_purchase(metric: Metric, amount: Decimal, visits: int) -> Decimal:
-    """What a purchase (or its return, negative) adds to the metric."""
+    """What a purchase (or its return, negative) adds to what the metric counts."""
     match metric:
-        case Purchases(per_unit):
-            return amount / per_unit
+        case Purchases():
+            return amount
         case Visits():
             return Decimal(visits)
         case _:
             return Decimal(0)
+
+
+def in_units(metric: Metric, counted: Decimal) -> Decimal:
+    """What was counted, in the metric's units: divided once, after summing, so that three thirds are one."""
+    return counted / metric.per_unit if isinstance(metric, Purchases) else counted
 
 
 class Anchor(StrEnum):

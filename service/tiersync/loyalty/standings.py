@@ -12,7 +12,7 @@ from decimal import Decimal
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.events import ZERO, Event, EventId, HolderId, ProgrammeId
 from tiersync.loyalty.journal import REVIEW, Journal
-from tiersync.loyalty.ladders import Anchor, Balance, Climb, Earned, Ladder, Metric, of_purchase
+from tiersync.loyalty.ladders import Anchor, Balance, Climb, Earned, Ladder, Metric, in_units, of_purchase
 from tiersync.loyalty.records import LadderId, LevelMove, Move, Reason
 
 
@@ -21,7 +21,7 @@ class Standing:
     """A holder's place on a ladder.
 
     `before` is the level the last climb left, nothing once that climb is confirmed by a review or by hand. The period
-    under review began at `period`; what leads up is counted from `counted_from` on and makes `total`.
+    under review began at `period`; what leads up is `counted` from `counted_from` on and makes `total` units.
     """
 
     rank: int
@@ -29,6 +29,7 @@ class Standing:
     since: datetime
     period: datetime
     counted_from: datetime | None = None
+    counted: Decimal = ZERO
     total: Decimal = ZERO
     before: int | None = None
     until: datetime | None = None
@@ -122,9 +123,10 @@ class Standings:
             return
         self._journal.append(self._journal.rows(self._facts, (*key, metric)), fact)
         standing = self._standings[key]
-        counted = standing.counted_from is None or fact.at >= standing.counted_from
-        if metric == self._ladder(key[0]).metric and counted:
-            self._journal.put(self._standings, key, replace(standing, total=standing.total + fact.amount))
+        counts = standing.counted_from is None or fact.at >= standing.counted_from
+        if metric == self._ladder(key[0]).metric and counts:
+            counted = standing.counted + fact.amount
+            self._journal.put(self._standings, key, replace(standing, counted=counted, total=in_units(metric, counted)))
         self._touched[key] = None
 
     # -- moving
@@ -166,7 +168,7 @@ class Standings:
             new = replace(new, until=until)
         move = Move.UP if rank > old.rank else Move.DOWN if rank < old.rank else Move.RENEW
         if move is Move.DOWN and reason is Reason.MANUAL:
-            new = replace(new, counted_from=event.at, total=ZERO)
+            new = replace(new, counted_from=event.at, counted=ZERO, total=ZERO)
         self._place(key, new, event, (move, reason), old)
 
     # -- reviewing
@@ -192,7 +194,8 @@ class Standings:
             until=ladder.next_review(rank, at, standing.joined, since, self._zone),
         )
         if ladder.reset or move is Move.DOWN:
-            new = replace(new, counted_from=at, total=self._sum(key, ladder.metric, lambda fact: fact.at >= at))
+            counted = self._sum(key, ladder.metric, lambda fact: fact.at >= at)
+            new = replace(new, counted_from=at, counted=counted, total=in_units(ladder.metric, counted))
         cause = Event(EventId(f"review:{ladder.id}:{at.isoformat()}"), "review", key[1], at)
         self._place(key, new, cause, (move, Reason.REVIEW), standing)
         for metric in _metrics(ladder):
@@ -239,7 +242,7 @@ class Standings:
     def _in_period(self, key: StandingKey, metric: Metric, start: datetime, end: datetime) -> Decimal:
         if isinstance(metric, Balance):
             return self._balance_of(key[1], metric, end)
-        return self._sum(key, metric, lambda fact: start <= fact.at < end and fact.known < end)
+        return in_units(metric, self._sum(key, metric, lambda fact: start <= fact.at < end and fact.known < end))
 
     def _sum(self, key: StandingKey, metric: Metric, wanted: Callable[[Fact], bool]) -> Decimal:
         return sum((fact.amount for fact in self._facts.get((*key, metric), ()) if wanted(fact)), ZERO)

@@ -10,7 +10,7 @@ from tests.unit.loyalty.building import ANN, HOUSE, account, at, balances, depos
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import Account, AfterMonths, Expiry, Inactive, Never, OnDate, Policy, Through, expires_at
 from tiersync.loyalty.engine import Engine
-from tiersync.loyalty.ladders import Anchor, Balance, Fall, Ladder, Level, Purchases, Review
+from tiersync.loyalty.ladders import Anchor, Balance, Climb, Fall, Ladder, Level, Purchases, Review
 from tiersync.loyalty.periods import Span, next_turn, window
 from tiersync.loyalty.programmes import Programme
 from tiersync.loyalty.records import LadderId, RuleId
@@ -142,6 +142,20 @@ def test_a_ladder_may_measure_a_balance() -> None:
 
     assert (up, still) == ("Gold", "Gold")
     assert engine.level(ANN, TIERS) == "Silver"
+
+
+@pytest.mark.parametrize("climb", Climb)
+def test_three_thirds_of_a_unit_are_a_unit(climb: Climb) -> None:
+    """Units are kept unrounded: what is bought in parts counts as much as what is bought at once."""
+    levels = (Level("Silver", Decimal(0)), Level("Gold", Decimal(1), stay=Decimal(1)))
+    ladder = Ladder(TIERS, levels, Purchases(Decimal(30)), climb, Review(1, Anchor.JOIN), Fall.TO_QUALIFIED)
+    engine = build(ladder=ladder)
+
+    for number in range(3):
+        engine.submit(purchase(f"p{number}", "2024-01-10", "10"))
+    engine.run(at("2024-02-01"))
+
+    assert engine.level(ANN, TIERS) == "Gold"
 
 
 def test_a_fixed_cycle_needs_its_first_day() -> None:
