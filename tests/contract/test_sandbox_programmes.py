@@ -25,6 +25,9 @@ def branches(*rows: tuple[str, str]) -> dict[str, Any]:
         (branches(("currentTxn.amount", "both")), "column"),
         (branches(("true", "everybody")), "action everybody is unknown"),
         ({"promotions": [{"name": "p", "condition": "&&", "points": 1}]}, "column 1"),
+        ({"promotions": [{"name": "p"}]}, "either points or an action"),
+        ({"promotions": [{"name": "p", "points": 1, "action": "group"}]}, "either points or an action"),
+        ({"promotions": [{"name": "p", "action": "everybody"}]}, "action everybody is unknown"),
         ({"redemption": {"workflow": [{"condition": "currentEvent.", "action": "Redeem Points"}]}}, "column"),
         ({"transfer": {"workflow": [{"condition": "currentEvent.", "action": "Transfer Points"}]}}, "column"),
         ({"transfer": {"workflow": [{"condition": "true", "action": "Give"}]}}, "transfer.workflow.0.action"),
@@ -121,6 +124,16 @@ async def test_promotional_points_stay_with_the_individual() -> None:
 
     assert job.json() == {"customer": MOTHER, "group": GROUP, "moved": 30}
     assert (shown["points"], shown["promotionalPoints"]) == (0, 14)
+
+
+async def test_a_promotion_may_credit_the_group() -> None:
+    """A promotion scoped to group members allocates a transaction's points to the group besides the workflow."""
+    promotion = {"name": "p", "condition": "currentCustomer.isGroupMember==true", "action": "group"}
+    async with in_process() as lab:
+        await plant(lab, **branches(("true", "individual")), promotions=[{**promotion, "pointsPerCurrency": 2}])
+        answer = await buy(lab, "b", 40)
+
+    assert sorted(moved(answer)) == sorted([(MOTHER, 40), (GROUP, 80)])
 
 
 async def test_a_replaced_programme_starts_anew() -> None:

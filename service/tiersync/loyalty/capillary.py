@@ -126,11 +126,15 @@ def workflow(
     )
 
 
-def promotion(program: str, name: str, condition: str, bonus: Decimal | int, slab_names: Sequence[str] = ()) -> Rule:
-    """Promotional points for the individual, besides whatever the workflow gives, also on a group's transaction."""
-    give = flat(promotional(program), bonus)
+def promotion(program: str, name: str, condition: str, give: Give, slab_names: Sequence[str] = ()) -> Rule:
+    """Something given besides whatever the workflows give: a `bonus` for the individual, or what `allocate` makes."""
     holds = when(program, condition, slab_names)
     return Rule(RuleId(f"{program}/{name}"), ProgrammeId(program), PURCHASE, give, holds)
+
+
+def bonus(program: str, amount: Decimal | int) -> Give:
+    """Promotional points: the individual's own, also on a group's transaction."""
+    return flat(promotional(program), amount)
 
 
 def allocate(program: str, action: Allocation, rate: Decimal, fleet_expiry: Expiry | None = None) -> Give:

@@ -10,12 +10,22 @@ from decimal import Decimal
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import Expiry, Never
-from tiersync.loyalty.capillary import RESOLVER, Branch, promotion, tiers, wallets, workflow
-from tiersync.loyalty.events import Event, HolderId, ProgrammeId
+from tiersync.loyalty.capillary import (
+    RESOLVER,
+    Allocation,
+    Branch,
+    allocate,
+    bonus,
+    promotion,
+    tiers,
+    wallets,
+    workflow,
+)
+from tiersync.loyalty.events import ZERO, Event, HolderId, ProgrammeId
 from tiersync.loyalty.group_redemption import BY_PAYLOAD, HANDED_BY_PAYLOAD, Handing, MultiProgramme, Redeeming
 from tiersync.loyalty.ladders import Anchor, Fall, Ladder, Level, Metric, Purchases, Review
 from tiersync.loyalty.programmes import Programme, Redemption
-from tiersync.loyalty.rules import Rule, When
+from tiersync.loyalty.rules import Give, Rule, When
 from tiersync.loyalty.setup import Setup
 
 OUT_OF_REACH = Decimal(10) ** 15
@@ -26,11 +36,17 @@ YEARLY = Review(12, Anchor.LEVEL)
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Promotional points for the individual when the condition holds."""
+    """What is given besides the workflows when the condition holds.
+
+    Promotional `points` stay with the individual. With an `action` it allocates a transaction's points as a workflow
+    does, `rate` per currency: that is how a promotion credits a user group (seed 001, buyer groups).
+    """
 
     name: str
     condition: str
-    points: Decimal
+    points: Decimal = ZERO
+    action: Allocation | None = None
+    rate: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +84,9 @@ class Scheme:
             for name, rows in self.workflows
             for rule in workflow(self.program, name, rows, names, self.fleet_expiry)
         ]
-        promotions = [promotion(self.program, row.name, row.condition, row.points, names) for row in self.promotions]
+        promotions = [
+            promotion(self.program, row.name, row.condition, self._given(row), names) for row in self.promotions
+        ]
         return tuple(replace(rule, when=self._here(rule.when)) for rule in (*branches, *promotions))
 
     @property
@@ -76,6 +94,11 @@ class Scheme:
         """The ladder of its slabs."""
         ladder = tiers(self.program, self.levels, self.review, self.metric, pool=self.pool)
         return replace(ladder, stay_metric=self.stay, fall=self.fall, counts_for=self._counted(ladder.counts_for))
+
+    def _given(self, row: Promotion) -> Give:
+        if row.action is None:
+            return bonus(self.program, row.points)
+        return allocate(self.program, row.action, row.rate, self.fleet_expiry)
 
     def check(self) -> None:
         """Refuse what is wrong with it by itself: a condition that cannot be read, slabs that do not rise."""

@@ -68,11 +68,13 @@ class WorkflowSeed(Strict):
 
 
 class PromotionSeed(Strict):
-    """Promotional points, which stay with the individual."""
+    """Promotional points, which stay with the individual, or an allocation as in a workflow, also to the group."""
 
     name: Name
     condition: Condition = "true"
-    points: Amount
+    points: Amount | None = None
+    action: str | None = None
+    rate: Annotated[Amount, Field(alias="pointsPerCurrency")] = Decimal(1)
 
 
 class ValiditySeed(Strict):
@@ -200,7 +202,7 @@ def scheme_of(seed: ProgrammeSeed, key: str) -> Scheme:
         review=_review(strategy.validity) if rows else plain.review,
         fall=FALLS[strategy.downgrade],
         workflows=_workflows(seed),
-        promotions=tuple(Promotion(row.name, row.condition, row.points) for row in seed.promotions),
+        promotions=tuple(_promotion(row) for row in seed.promotions),
         expiry=_expiry(seed.expiry) or Never(),
         fleet_expiry=_expiry(seed.fleet_expiry),
         redemption=seed.redemption.redemption(seed.ratio),
@@ -226,6 +228,16 @@ def _workflows(seed: ProgrammeSeed) -> tuple[tuple[str, tuple[Branch, ...]], ...
         (workflow.name, tuple(Branch(row.condition, _action(row.action), row.rate) for row in workflow.branches))
         for workflow in seed.workflows
     )
+
+
+def _promotion(seed: PromotionSeed) -> Promotion:
+    match seed:
+        case PromotionSeed(points=Decimal() as points, action=None):
+            return Promotion(seed.name, seed.condition, points)
+        case PromotionSeed(points=None, action=str() as action):
+            return Promotion(seed.name, seed.condition, action=_action(action), rate=seed.rate)
+        case _:
+            raise LoyaltyError(f"promotion {seed.name} takes either points or an action")
 
 
 def _action(name: str) -> Allocation:

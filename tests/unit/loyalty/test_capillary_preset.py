@@ -82,7 +82,8 @@ def test_only_the_first_branch_that_holds_is_taken() -> None:
 
 def test_promotional_points_stay_with_the_individual() -> None:
     """On a group's transaction the bonus is the member's own, and the joining job moves all points but the bonus."""
-    promotion = capillary.promotion("973", "bonus", "currentUserGroup.currentPoints >= 0", 7)
+    seven = capillary.bonus("973", 7)
+    promotion = capillary.promotion("973", "bonus", "currentUserGroup.currentPoints >= 0", seven)
     engine = build(*capillary.workflow("973", "TransactionAdd", SEED_BRANCHES), promotion)
     engine.submit(purchase("own", "2025-01-01", "30"))
     engine.submit(purchase("group", "2025-01-02", "40", group=FAMILY, extField_member_card_swiped="Yes"))
@@ -92,6 +93,19 @@ def test_promotional_points_stay_with_the_individual() -> None:
 
     assert balances(engine, "2025-01-03") == {"promotional@973": 7}
     assert balances(engine, "2025-01-03", FAMILY) == {"points@973": 70}
+
+
+def test_a_promotion_may_credit_the_group_besides_the_workflow() -> None:
+    """Seed 001 lets a promotion allocate a member's points to the group; the workflow still pays, and nobody else."""
+    give = capillary.allocate("973", Allocation.GROUPS, Decimal("0.5"))
+    promotion = capillary.promotion("973", "stores", "currentCustomer.isGroupMember==true", give)
+    engine = build(*capillary.workflow("973", "TransactionAdd", SEED_BRANCHES), promotion)
+
+    engine.submit(purchase("group", "2025-01-01", "40", group=FAMILY))
+    engine.submit(purchase("own", "2025-01-02", "10"))
+
+    assert balances(engine, "2025-01-03") == {"points@973": 50}
+    assert balances(engine, "2025-01-03", FAMILY) == {"points@973": 20}
 
 
 def test_a_bad_condition_is_refused_when_the_workflow_is_defined() -> None:

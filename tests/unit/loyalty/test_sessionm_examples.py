@@ -394,7 +394,7 @@ def ties(*, negative: bool, spent_before: int) -> Engine:
 
 
 def test_sm_21_a_return_is_judged_anew_on_what_was_kept() -> None:
-    """One tie back takes its 30 points and the pair's bonus; what was spent is owed, or absorbed by the business."""
+    """One tie back takes its 30 points and the pair's bonus; what was spent is owed and paid off first, or absorbed."""
     plain, owing, absorbing = (
         ties(negative=True, spent_before=0),
         ties(negative=True, spent_before=100),
@@ -411,6 +411,7 @@ def test_sm_21_a_return_is_judged_anew_on_what_was_kept() -> None:
     assert balances(plain, "2025-01-04") == {"A": 30}
     assert owed == {"A": -70}
     assert balances(owing, "2025-01-05") == {"A": 30}
+    assert owing.spendable(ANN, occasion("all", "2025-01-05")) == 30
     assert balances(absorbing, "2025-01-04") == {}
     assert sum(entry.lost for entry in receipts[2].entries) == 70
 
