@@ -15,7 +15,6 @@ from tiersync.loyalty.accounts import Account, AccountName, Expiry, Never, Polic
 from tiersync.loyalty.conditions import measure
 from tiersync.loyalty.engine import Engine
 from tiersync.loyalty.events import (
-    ADJUST_LEVEL,
     PURCHASE,
     TRANSFER,
     ZERO,
@@ -34,7 +33,6 @@ from tiersync.loyalty.rules import per as points_per
 from tiersync.loyalty.vocabulary import Profile, Type, Value, Vocabulary
 
 PROGRAM_INVALID = 1101
-SLAB_UNKNOWN = 8923
 SLAB_NOT_HIGHER = 8925
 
 VOCABULARY: Vocabulary = {
@@ -249,34 +247,23 @@ def move_to_group(engine: Engine, request: EventId, customer: HolderId, group: H
 
 
 class SlabAction(StrEnum):
-    """What a manual adjustment asks for."""
+    """What a manual adjustment asks for: `slabAction`."""
 
     UPGRADE = "UPGRADE"
     DOWNGRADE = "DOWNGRADE"
     RENEWAL = "RENEWAL"
+    EXTEND = "EXTEND_CURRENT_TIER_EXPIRY_DATE"
 
 
-def manual_slab_adjustment(engine: Engine, request: Event, action: SlabAction) -> Event:
-    """The core's event for a manual adjustment (`request` carries programme, `level`, and maybe `until`).
+def check_slab_move(action: SlabAction, held: int, wanted: int, *, lower_only: bool = True) -> None:
+    """Refuse an upgrade that does not lead higher, and with `lower_only` a downgrade that does not lead lower.
 
-    Refused as Capillary does: an unknown slab, and an upgrade that does not lead higher. Which way a downgrade must
-    lead is not documented; here it must lead lower.
+    No code is published for the latter; 8925 is the only documented refusal about relative height.
     """
-    ladder_id = slabs(request.text("programme"))
-    ladder = next((row for row in engine.setup.ladders if row.id == ladder_id), None)
-    if ladder is None:
-        raise LoyaltyError(f"program {request.text('programme')} has no slabs", PROGRAM_INVALID)
-    now = engine.standing(request.holder, ladder_id).rank
-    name = ladder.levels[now].name if action is SlabAction.RENEWAL else request.text("level")
-    ranks = {level.name: rank for rank, level in enumerate(ladder.levels)}
-    if name not in ranks:
-        raise LoyaltyError(f"slab not found for name {name!r}", SLAB_UNKNOWN)
-    if action is SlabAction.UPGRADE and ranks[name] <= now:
-        raise LoyaltyError("target slab must be higher than current", SLAB_NOT_HIGHER)
-    if action is SlabAction.DOWNGRADE and ranks[name] >= now:
-        raise LoyaltyError("target slab must be lower than current")
-    attrs: dict[str, Json] = {**request.attrs, "ladder": ladder_id, "level": name}
-    return Event(request.id, ADJUST_LEVEL, request.holder, request.at, attrs=attrs)
+    if action is SlabAction.UPGRADE and wanted <= held:
+        raise LoyaltyError("Target slab must be higher than the current slab", SLAB_NOT_HIGHER)
+    if action is SlabAction.DOWNGRADE and wanted >= held and lower_only:
+        raise LoyaltyError("Target slab must be lower than the current slab", SLAB_NOT_HIGHER)
 
 
 def _extended(attributes: Mapping[str, Json]) -> dict[str, Value]:

@@ -13,11 +13,8 @@ from typing import Any, TypeVar
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.capillary import PROGRAM_INVALID, VOCABULARY, points
-from tiersync.loyalty.engine import Engine
-from tiersync.loyalty.events import SPEND, TRANSFER, Event, EventId, HolderId, Json, ProgrammeId
+from tiersync.loyalty.events import SPEND, TRANSFER, Event, EventId, HolderId, Json
 from tiersync.loyalty.expressions import parse
-from tiersync.loyalty.records import Entry
-from tiersync.loyalty.state import Receipt
 
 NOT_A_GROUP_REDEMPTION = 3316
 
@@ -137,23 +134,3 @@ def _taken(workflow: tuple[Branch, ...], *, redemption: bool = False, transfer: 
     """The first branch of the default programme's workflow that holds; none stands for a single one."""
     profiles = {"currentEvent": {"isGroupProgramRedemption": redemption, "isGroupTransfer": transfer}}
     return next((branch for branch in workflow if parse(branch.condition, VOCABULARY).holds(profiles)), None)
-
-
-def redemption_breakup_by_program(engine: Engine, receipt: Receipt) -> list[dict[str, Any]]:
-    """From which programmes a redemption or transfer took how much, and what is left there."""
-    rows: list[dict[str, Any]] = []
-    for entry in receipt.entries:
-        program = _program_of(engine, entry)
-        if program is not None and entry.amount < 0:
-            left = engine.balance(entry.holder, entry.account, entry.at)
-            rows.append({"programId": program, "pointsRedeemed": -entry.amount, "programCurrentPoints": left})
-    return rows
-
-
-def redeem_value(engine: Engine, event: Event) -> Decimal:
-    """The money a redemption stands for, by the ratio of the programme it was validated by."""
-    return engine.setup.programme(ProgrammeId(event.text("programme"))).redemption.worth(event.spend)
-
-
-def _program_of(engine: Engine, entry: Entry) -> ProgrammeId | None:
-    return engine.setup.accounts_by_name[entry.account].programme

@@ -11,6 +11,7 @@ from enum import IntEnum, StrEnum
 from typing import Literal, TypeVar
 
 from tiersync.errors import LoyaltyError
+from tiersync.loyalty.capillary import SLAB_NOT_HIGHER, SlabAction, check_slab_move
 from tiersync.sandbox.tiers import VALIDITY_DAYS_MAX, Programme, Standing, Tier, end_of, expiry_after
 
 REASON_LENGTH_MAX = 255
@@ -32,17 +33,8 @@ class AdjustCode(IntEnum):
     VALIDITY_MISSING = 8920
     UPTO_INVALID = 8921
     TIER_UNKNOWN = 8923
-    NOT_HIGHER = 8925
+    NOT_HIGHER = SLAB_NOT_HIGHER
     IDENTIFIER_NOT_NUMERIC = 11030
-
-
-class Action(StrEnum):
-    """`slabAction`."""
-
-    UPGRADE = "UPGRADE"
-    DOWNGRADE = "DOWNGRADE"
-    RENEWAL = "RENEWAL"
-    EXTEND = "EXTEND_CURRENT_TIER_EXPIRY_DATE"
 
 
 class Validity(StrEnum):
@@ -67,7 +59,7 @@ class Rules:
 class Order:
     """A body that was read: what is wanted, with the tier looked up. `tier` is None for RENEWAL and EXTEND."""
 
-    action: Action
+    action: SlabAction
     tier: Tier | None
     validity: Validity
     days: int | None
@@ -84,14 +76,14 @@ class Decision:
 
 def read(body: Mapping[str, object], programme: Programme, rules: Rules) -> Order:
     """Read and check a request body; refuses with 8917, 8920, 8921, 8923 and 400."""
-    action = _choice(Action, body.get("slabAction"))
+    action = _choice(SlabAction, body.get("slabAction"))
     if action is None:
         raise LoyaltyError("slabAction is not set or unknown", AdjustCode.ACTION_MISSING)
     validity = _choice(Validity, body.get("manualSlabActionValidity"))
     if validity is None:
         raise LoyaltyError("manualSLabActionValidity is not set or unknown", AdjustCode.VALIDITY_MISSING)
     _check_extras(body)
-    tier = _tier(body, programme, rules) if action in {Action.UPGRADE, Action.DOWNGRADE} else None
+    tier = _tier(body, programme, rules) if action in {SlabAction.UPGRADE, SlabAction.DOWNGRADE} else None
     upto = body.get("manualSlabActionValidityUpto")
     days = day = None
     if validity is Validity.FIXED_DURATION:
@@ -107,11 +99,7 @@ def decide(order: Order, standing: Standing, now: datetime, rules: Rules) -> Dec
     """Apply an order to where the customer stands; refuses with 8925."""
     held = standing.tier
     tier = order.tier or held
-    if order.action is Action.UPGRADE and tier.number <= held.number:
-        raise LoyaltyError("Target slab must be higher than the current slab", AdjustCode.NOT_HIGHER)
-    if order.action is Action.DOWNGRADE and tier.number >= held.number and rules.downgrade_not_lower == "refused":
-        # No code is published for this one; 8925 is the only documented refusal about relative height.
-        raise LoyaltyError("Target slab must be lower than the current slab", AdjustCode.NOT_HIGHER)
+    check_slab_move(order.action, held.number, tier.number, lower_only=rules.downgrade_not_lower == "refused")
     return Decision(held, Standing(tier, _expiry(order, tier, standing, now)))
 
 

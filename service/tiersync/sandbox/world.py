@@ -16,7 +16,7 @@ from typing import Literal
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import AccountName
-from tiersync.loyalty.capillary import points, promotional, slabs
+from tiersync.loyalty.capillary import SlabAction, points, promotional, slabs
 from tiersync.loyalty.events import HolderId
 from tiersync.loyalty.groups import (
     Change,
@@ -35,7 +35,7 @@ from tiersync.loyalty.groups import (
 from tiersync.loyalty.records import LevelMove, Move, Reason
 from tiersync.loyalty.schemes import Scheme
 from tiersync.loyalty.state import Receipt
-from tiersync.sandbox.adjusting import Action, AdjustCode, Decision, Order, Rules, Validity, decide
+from tiersync.sandbox.adjusting import AdjustCode, Decision, Order, Rules, Validity, decide
 from tiersync.sandbox.core import SECOND, Core, customer_named, group_holder, group_named, holder_of
 from tiersync.sandbox.ids import number
 from tiersync.sandbox.tiers import (
@@ -220,7 +220,7 @@ class World:
         if by_ladder:
             decision = replace(decision, standing=self.standing(programme, customer))
         # Whether an extension is told to anybody is not documented; nothing that an event could name has changed.
-        return decision, [] if order.action is Action.EXTEND else facts
+        return decision, [] if order.action is SlabAction.EXTEND else facts
 
     def assign(
         self, customer: CustomerId, programme: Programme, tier: Tier | None, action: CoreAction, now: datetime

@@ -190,10 +190,10 @@ def test_a_group_redemption_takes_the_earliest_expiry_then_the_first_awarded() -
 
     receipt = engine.submit(redeem({"points": 220, "program_id": "973", "group_redemption": True}))
 
-    rows = group_redemption.redemption_breakup_by_program(engine, receipt)
-    assert [(row["programId"], row["pointsRedeemed"]) for row in rows] == [("990", 100), ("983", 100), ("973", 20)]
-    assert rows[-1]["programCurrentPoints"] == 80
-    assert group_redemption.redeem_value(engine, receipt.event) == Decimal("110.00")
+    taken = [(row.account, -row.amount) for row in receipt.entries]
+    assert taken == [("points@990", 100), ("points@983", 100), ("points@973", 20)]
+    assert balances(engine, "2025-02-01") == {"points@973": 80}
+    assert engine.setup.programmes[0].redemption.worth(receipt.event.spend) == Decimal("110.00")
 
 
 def test_a_single_redemption_stays_within_its_programme() -> None:
@@ -202,8 +202,8 @@ def test_a_single_redemption_stays_within_its_programme() -> None:
 
     receipt = engine.submit(redeem({"points": 60, "program_id": "983", "group_redemption": False}))
 
-    rows = group_redemption.redemption_breakup_by_program(engine, receipt)
-    assert rows == [{"programId": "983", "pointsRedeemed": 60, "programCurrentPoints": 40}]
+    assert [(row.account, row.amount) for row in receipt.entries] == [("points@983", -60)]
+    assert balances(engine, "2025-02-01") == {"points@973": 100, "points@983": 40, "points@990": 100}
     with pytest.raises(LoyaltyError, match="at most 40"):
         engine.submit(replace(redeem({"points": 41, "program_id": "983"}), id=EventId("r2")))
 
@@ -259,44 +259,42 @@ def test_a_transfer_arrives_where_it_should(body: dict[str, Any], arrived: dict[
     assert balances(engine, "2025-07-01", BOB) == {}
 
 
-def adjustment(**attrs: str) -> Any:
-    """A request for a manual adjustment of Ann's slab."""
-    return event("adjust", ADJUST_LEVEL, "2025-02-01", programme="973", **attrs)
-
-
-def test_a_slab_is_adjusted_by_hand() -> None:
-    """An upgrade leads to the named slab until the date given, and a downgrade back."""
-    engine = build(ladders=[capillary.tiers("973", LEVELS, Review(12, Anchor.LEVEL))])
-    until = at("2025-09-01").isoformat()
-
-    up = engine.submit(
-        capillary.manual_slab_adjustment(engine, adjustment(level="Gold", until=until), SlabAction.UPGRADE)
-    )
-    request = replace(adjustment(level="Silver"), id=EventId("down"))
-    down = engine.submit(capillary.manual_slab_adjustment(engine, request, SlabAction.DOWNGRADE))
-
-    assert [(Move.UP, "Gold", at("2025-09-01"))] == [(row.move, row.after, row.until) for row in up.moves]
-    assert [(row.move, row.after, row.until) for row in down.moves] == [(Move.DOWN, "Silver", None)]
-
-
 @pytest.mark.parametrize(
-    ("attrs", "action", "code"),
+    ("action", "held", "wanted", "lower_only", "code"),
     [
-        ({"level": "Silver"}, SlabAction.UPGRADE, 8925),
-        ({"level": "Bronze"}, SlabAction.UPGRADE, 8923),
-        ({"level": "Gold"}, SlabAction.DOWNGRADE, 0),
-        ({"level": "Gold", "programme": "1"}, SlabAction.UPGRADE, 1101),
+        (SlabAction.UPGRADE, 1, 2, True, 0),
+        (SlabAction.UPGRADE, 2, 2, True, 8925),
+        (SlabAction.UPGRADE, 3, 2, False, 8925),
+        (SlabAction.DOWNGRADE, 3, 1, True, 0),
+        (SlabAction.DOWNGRADE, 2, 2, True, 8925),
+        (SlabAction.DOWNGRADE, 2, 3, False, 0),
+        (SlabAction.RENEWAL, 2, 2, True, 0),
+        (SlabAction.EXTEND, 2, 2, True, 0),
     ],
 )
-def test_an_impossible_adjustment_is_refused(attrs: dict[str, str], action: SlabAction, code: int) -> None:
-    """Refusals carry the code Capillary documents, where it documents one."""
-    engine = build(ladders=[capillary.tiers("973", LEVELS)])
-    request = event("adjust", ADJUST_LEVEL, "2025-02-01", **{"programme": "973", **attrs})
+def test_a_slab_moves_by_hand_only_where_the_action_says(
+    action: SlabAction, held: int, wanted: int, *, lower_only: bool, code: int
+) -> None:
+    """An upgrade leads higher and a downgrade lower, else 8925; what must not move is not asked for a direction."""
+    refused = 0
+    try:
+        capillary.check_slab_move(action, held, wanted, lower_only=lower_only)
+    except LoyaltyError as error:
+        refused = error.code
 
-    with pytest.raises(LoyaltyError) as refused:
-        capillary.manual_slab_adjustment(engine, request, action)
+    assert code == refused
 
-    assert refused.value.code == code
+
+def test_a_slab_set_by_hand_lasts_as_long_as_told() -> None:
+    """An adjustment with a date holds until then, one without until the ladder's own review."""
+    engine = build(ladders=[capillary.tiers("973", LEVELS, Review(12, Anchor.LEVEL))])
+    ladder, until = str(capillary.slabs("973")), at("2025-09-01").isoformat()
+
+    told = engine.submit(event("1", ADJUST_LEVEL, "2025-02-01", ladder=ladder, level="Gold", until=until))
+    own = engine.submit(event("2", ADJUST_LEVEL, "2025-03-01", ladder=ladder, level="Platinum"))
+
+    assert [(Move.UP, "Gold", at("2025-09-01"))] == [(row.move, row.after, row.until) for row in told.moves]
+    assert [(Move.UP, "Platinum", at("2026-03-01"))] == [(row.move, row.after, row.until) for row in own.moves]
 
 
 def test_a_deposit_is_not_a_purchase() -> None:
