@@ -94,7 +94,17 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Written:
+    """What every record says: its number, when, because of which event, and about whom."""
+
+    seq: int
+    at: datetime
+    cause: EventId
+    holder: HolderId
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Written):
     """One change of one balance.
 
     `amount` is signed. A credit names the `lot` it opened, a debit the `parts` it consumed. `owed` is the change of the
@@ -102,11 +112,7 @@ class Entry:
     business (debit).
     """
 
-    seq: int
-    at: datetime
-    cause: EventId
     kind: Kind
-    holder: HolderId
     account: AccountName
     amount: Decimal
     lot: LotId | None = None
@@ -143,13 +149,9 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LevelMove:
+class LevelMove(Written):
     """A holder's level on one ladder: from where to where, and until when."""
 
-    seq: int
-    at: datetime
-    cause: EventId
-    holder: HolderId
     ladder: LadderId
     move: Move
     reason: Reason
@@ -168,37 +170,25 @@ class Membership(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class Enrolment(Written):
     """A step of a holder's membership of a programme."""
 
-    seq: int
-    at: datetime
-    cause: EventId
-    holder: HolderId
     programme: ProgrammeId
     step: Membership
 
 
 @dataclass(frozen=True, slots=True)
-class Discount:
+class Discount(Written):
     """Taken off this purchase at once; negative when a return takes it back."""
 
-    seq: int
-    at: datetime
-    cause: EventId
-    holder: HolderId
     rule: RuleId
     amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class Tagged(Written):
     """A holder was given a tag."""
 
-    seq: int
-    at: datetime
-    cause: EventId
-    holder: HolderId
     tag: str
 
 
@@ -212,13 +202,9 @@ class RefundState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Written):
     """What a spend owes the holder afterwards, when the purchase was paid in full."""
 
-    seq: int
-    at: datetime
-    cause: EventId
-    holder: HolderId
     purchase: EventId
     amount: Decimal
     method: str

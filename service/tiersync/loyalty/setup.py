@@ -45,8 +45,7 @@ class Setup:
         object.__setattr__(self, "_accounts", {account.name: account for account in self.accounts})
         object.__setattr__(self, "_programmes", {programme.id: programme for programme in self.programmes})
         triggered: dict[str, tuple[Rule, ...]] = {DEPOSIT: (self._as_told(),)}
-        # Sorted here once, so that the order in which rules were written down changes nothing.
-        for rule in sorted(self.rules, key=lambda rule: (rule.rank, rule.id)):
+        for rule in self.rules:
             triggered[rule.trigger] = (*triggered.get(rule.trigger, ()), rule)
         object.__setattr__(self, "_triggered", triggered)
         self._check()
@@ -69,7 +68,7 @@ class Setup:
         return self._programmes[programme]
 
     def triggered(self, event_type: str) -> tuple[Rule, ...]:
-        """The rules that listen to a type of event, by rank and id."""
+        """The rules that listen to a type of event."""
         return self._triggered.get(event_type, ())
 
     def _as_told(self) -> Rule:

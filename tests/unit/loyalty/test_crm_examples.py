@@ -336,10 +336,11 @@ def awarded(rules: Sequence[Rule], resolver: Resolver, spend: str = "0") -> Deci
 gift_all = gift("wallet", "50", "2025-12-31")
 
 
+@pytest.mark.parametrize("home_of_b", ["S1", "S2"])
 @pytest.mark.parametrize(("mode", "total"), [("all", "4.50"), ("best", "3.00"), ("best_per_scheme", "4.00")])
-def test_cr_15_who_is_awarded(mode: str, total: str) -> None:
-    """All matched, the best, and the best of each scheme give 4.50, 3.00 and 4.00."""
-    rules = [fixed("A", "S1", "1.00"), fixed("B", "S1", "0.50"), fixed("C", "S2", "3.00")]
+def test_cr_15_who_is_awarded(mode: str, total: str, home_of_b: str) -> None:
+    """All matched, the best, and the best of each scheme give 4.50, 3.00 and 4.00, wherever the smallest offer sits."""
+    rules = [fixed("A", "S1", "1.00"), fixed("B", home_of_b, "0.50"), fixed("C", "S2", "3.00")]
 
     assert awarded(rules, crm.resolution(crm.Mode(mode))) == Decimal(total)
 
@@ -414,9 +415,10 @@ def test_cr_19_units_of_a_period_decide_at_its_review() -> None:
 
     early, late = at_once.level(ANN, TIERS), at_review.level(ANN, TIERS)
     first, late_first = reviewed(at_once, "2025-01-01"), reviewed(at_review, "2025-01-01")
+    units = at_once.standing(ANN, TIERS).total
     at_once.submit(purchase("3", "2025-06-01", "200"))
 
-    assert (early, first) == ("Gold", ["Gold"])
+    assert (early, first, units) == ("Gold", ["Gold"], 0)
     assert (late, late_first) == ("Silver", ["Gold"])
     assert reviewed(at_once, "2025-12-31", "2026-01-01") == ["Gold", "Silver"]
 

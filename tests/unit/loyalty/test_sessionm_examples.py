@@ -241,6 +241,28 @@ def test_sm_12_a_weekly_limit_starts_anew_on_monday() -> None:
     assert paid == [True, True, False, True]
 
 
+def test_a_returned_award_frees_its_slot() -> None:
+    """A limit counts awards, not attempts: one taken back by a return makes room for another."""
+    engine = build(rule("r", PURCHASE, flat(account("bonus"), 5), limit=Limit(1, Span.DAY)))
+    engine.submit(purchase("first", "2025-06-02 09:00", "10"))
+    engine.reverse(EventId("first"), at("2025-06-02 10:00"))
+
+    paid = [
+        bool(engine.submit(purchase(name, "2025-06-02 11:00", "10")).entries) for name in ("instead", "one too many")
+    ]
+
+    assert paid == [True, False]
+
+
+def test_a_limit_pays_as_many_occurrences_as_are_left() -> None:
+    """Of three occurrences in one event, a limit of two pays two."""
+    engine = build(rule("r", "visit", flat(account("bonus"), 5), limit=Limit(2, Span.DAY)))
+
+    engine.submit(event("e", "visit", "2025-06-02", qty=3))
+
+    assert balances(engine, "2025-06-02") == {"bonus": 10}
+
+
 def test_sm_13_an_entrance_bonus_is_paid_once_for_ever() -> None:
     """Who is demoted and enters again gets no second entrance bonus."""
     bonus = rule("enter", LEVEL_UP, flat(account("bonus"), 25), entering(TIERS, "Silver"), Limit(1))

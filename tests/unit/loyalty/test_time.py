@@ -129,6 +129,18 @@ def test_a_late_review_sees_what_was_known_on_its_day() -> None:
     assert engine.level(ANN, TIERS) == "Silver"
 
 
+def test_a_late_run_does_not_judge_a_level_reached_since() -> None:
+    """Who went up after the review was due, and before the run that holds it, keeps the new level."""
+    review = Review(12, Anchor.FIXED, date(2024, 1, 1))
+    engine = build(ladder=Ladder(TIERS, LEVELS, Purchases(), review=review, fall=Fall.TO_QUALIFIED))
+    engine.submit(purchase("p", "2025-01-05", "60"))
+
+    engine.run(at("2025-01-10"))
+
+    assert engine.level(ANN, TIERS) == "Gold"
+    assert engine.standing(ANN, TIERS).until == at("2026-01-01")
+
+
 def test_a_ladder_may_measure_a_balance() -> None:
     """Current points lead up when they reach the threshold, and a review looks at what is there then."""
     ladder = Ladder(TIERS, LEVELS, Balance(POINTS), review=Review(1, Anchor.JOIN))
