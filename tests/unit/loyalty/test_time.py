@@ -8,12 +8,23 @@ import pytest
 
 from tests.unit.loyalty.building import ANN, HOUSE, account, at, balances, deposit, event, occasion, purchase, register
 from tiersync.errors import LoyaltyError
-from tiersync.loyalty.accounts import Account, AfterMonths, Expiry, Inactive, Never, OnDate, Policy, Through, expires_at
+from tiersync.loyalty.accounts import (
+    Account,
+    AfterDays,
+    AfterMonths,
+    Expiry,
+    Inactive,
+    Never,
+    OnDate,
+    Policy,
+    Through,
+    expires_at,
+)
 from tiersync.loyalty.engine import Engine
 from tiersync.loyalty.ladders import Anchor, Balance, Climb, Fall, Ladder, Level, Purchases, Review
 from tiersync.loyalty.periods import Span, next_turn, window
 from tiersync.loyalty.programmes import Programme
-from tiersync.loyalty.records import LadderId, RuleId
+from tiersync.loyalty.records import LadderId, Move, RuleId
 from tiersync.loyalty.rules import Rule, flat
 from tiersync.loyalty.setup import Setup
 
@@ -139,6 +150,23 @@ def test_a_late_run_does_not_judge_a_level_reached_since() -> None:
 
     assert engine.level(ANN, TIERS) == "Gold"
     assert engine.standing(ANN, TIERS).until == at("2026-01-01")
+
+
+def test_what_is_released_at_an_instant_counts_in_the_review_of_that_instant() -> None:
+    """Of what falls due together, held points are released first and levels are reviewed last."""
+    held = account("held")
+    accounts = (Account(POINTS), Account(held, policy=Policy(expiry=AfterDays(31), into=POINTS), default=False))
+    ladder = Ladder(TIERS, LEVELS, Balance(POINTS), review=Review(1, Anchor.JOIN))
+    engine = Engine(Setup(accounts, (Programme(HOUSE),), (), (ladder,)))
+    register(engine)
+    engine.submit(deposit("up", "2024-01-01", "50", "points"))
+    engine.submit(deposit("later", "2024-01-01", "60", "held"))
+    engine.spend(ANN, Decimal(50), occasion("s", "2024-01-02"))
+
+    receipt = engine.run(at("2024-02-01"))
+
+    assert [(Move.RENEW, "Gold")] == [(move.move, move.after) for move in receipt.moves]
+    assert balances(engine, "2024-02-01") == {"points": 60}
 
 
 def test_a_ladder_may_measure_a_balance() -> None:
