@@ -42,7 +42,7 @@ from tiersync.loyalty.events import (
 from tiersync.loyalty.ladders import Ladder
 from tiersync.loyalty.lottery import Ticket, draw, qualifiers
 from tiersync.loyalty.programmes import Codes, EmailDomain, Gate, OpenSelf, Programme
-from tiersync.loyalty.records import Entry, Kind, LadderId, Move, Refund, RuleId
+from tiersync.loyalty.records import Discount, Entry, Kind, LadderId, Move, Refund, RuleId
 from tiersync.loyalty.resolvers import Resolver, all_matched
 from tiersync.loyalty.rules import Context, Credit, Off, Outcome, Rule, When, always
 from tiersync.loyalty.settlement import settle
@@ -367,6 +367,18 @@ def test_cr_16_settings_combine(mode: str, *, best_instant: bool, spend: str, to
     resolver = crm.resolution(crm.Mode(mode), best_instant=best_instant, no_award_while_spending=True)
 
     assert awarded(rules, resolver, spend) == Decimal(total)
+
+
+def test_discounts_never_exceed_what_is_to_pay() -> None:
+    """Of two discounts of 60 on a bill of 100, 10 of it paid from the wallet, the last one is trimmed to 30."""
+    engine = build(gift_all, fixed("A", SHOP, "60", crm.INSTANT), fixed("B", SHOP, "60", crm.INSTANT))
+    give_all(engine, gift_all)
+
+    receipt = engine.submit(purchase("p", "2025-05-20", "100", spend="10"))
+
+    taken = [(str(row.rule), row.amount) for row in receipt.records if isinstance(row, Discount)]
+    assert [("A", Decimal(60)), ("B", Decimal(30))] == taken
+    assert receipt.due == 0
 
 
 def test_cr_17_what_is_filtered_cannot_win() -> None:
