@@ -33,10 +33,12 @@ from tiersync.loyalty.events import (
     PROFILE,
     PURCHASE,
     RECONCILE,
+    TRANSFER,
     VERIFY,
     Event,
     EventId,
     HolderId,
+    Json,
     ProgrammeId,
 )
 from tiersync.loyalty.ladders import Ladder
@@ -516,6 +518,20 @@ def test_cr_24_settlement_nets_awards_and_spends(shares: list[tuple[str, str]], 
 
     assert week.charged == {party: Decimal(amount) for party, amount in expected.items()}
     assert again.charged == {}
+
+
+def test_undoing_a_transfer_is_nothing_to_settle() -> None:
+    """Who funded an award is charged for it once, however often it changes hands and comes back."""
+    engine = build(crm.funded(crm.cashback("five", SHOP, "0.05"), ("M", "1")))
+    register(engine, BOB)
+    engine.submit(purchase("award", "2025-05-20", "100"))
+    attrs: dict[str, Json] = {"to": BOB, "into": crm.COMMERCE, "accounts": [crm.COMMERCE]}
+    engine.submit(Event(EventId("gift"), TRANSFER, ANN, at("2025-05-21"), Decimal(5), attrs=attrs))
+
+    engine.reverse(EventId("gift"), at("2025-05-22"))
+
+    assert settle(engine.records).charged == {"M": 5}
+    assert balances(engine, "2025-05-22") == {"commerce": 5}
 
 
 def test_the_till_sees_what_a_purchase_would_do() -> None:
