@@ -248,11 +248,11 @@ would cost that knew no lots, rules, tiers, returns, previews or replay.
 | --- | --- | --- | --- |
 {rows}
 
-Medians of {repetitions} process(es) each, in turn. Time is linear in the events if the ratio of the first row is about 1;
-so is memory, by that of the last row but one. The second and third row are the fastest of four slices of {slice:,}
-events, which other work on the machine disturbs less; a test counts lines of Python instead and is not disturbed at
-all (`tests/unit/loyalty/test_scale.py`). {large:,} events are worked off at {per_s:,.0f} a second here. The
-ledgers of the runs and of their replays, each process with hash seeds of its own, were {same}.
+Medians over {repetitions} process(es) for each size, in turn. Time is linear in the events if the ratio of the first
+row is about 1; so is memory, by that of the last row but one. The second and third row are the fastest of four slices
+of {slice:,} events, which other work on the machine disturbs less; a test counts lines of Python instead and is not
+disturbed at all (`tests/unit/loyalty/test_scale.py`). {large:,} events are worked off at {per_s:,.0f} a second here.
+The ledgers of the runs and of their replays, each process with hash seeds of its own, were {same}.
 """
 
 
