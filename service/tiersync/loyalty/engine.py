@@ -138,10 +138,6 @@ class Engine:
             raise LoyaltyError(f"there is no event {event_id!r}")
         return self._state.processed[event_id].event
 
-    def knows(self, holder: HolderId) -> bool:
-        """Whether the holder is registered."""
-        return holder in self._state.profiles
-
     def profile(self, holder: HolderId) -> Mapping[str, Json]:
         """A holder's profile."""
         self._state.know(holder)
@@ -164,10 +160,6 @@ class Engine:
     def debt(self, holder: HolderId, account: AccountName) -> Decimal:
         """What the holder owes because no lot covered a debit."""
         return self._state.ledger.sums(holder, account).debt
-
-    def fold(self, holder: HolderId, account: AccountName) -> Decimal:
-        """`posted` by its definition, from all the entries; for checking, not for speed."""
-        return self._state.ledger.fold(holder, account)
 
     def lots(self, holder: HolderId, account: AccountName) -> list[Lot]:
         """The live lots of an account, in spending order."""

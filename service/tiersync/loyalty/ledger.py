@@ -6,7 +6,7 @@
     give_back   undoes a debit: to the very lots it came from
     expire      ends a lot: its points die, or move to where the policy says
 
-The balance index is only there for speed: `fold` computes the same from the entries, and a property test compares them.
+The balance index is only there for speed: a property test compares it with the sums of the entries.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,11 +83,6 @@ class Ledger:
     def balances(self, holder: HolderId, at: datetime) -> dict[AccountName, Decimal]:
         """Every account's balance."""
         return {name: self.balance(holder, name, at) for name in self._accounts}
-
-    def fold(self, holder: HolderId, name: AccountName) -> Decimal:
-        """The posted balance as the definition has it: the sum of the entries."""
-        entries = (record for record in self._journal.records if isinstance(record, Entry))
-        return sum((entry.amount for entry in entries if entry.key == (holder, name)), ZERO)
 
     def spendable(self, holder: HolderId, names: Sequence[AccountName], basket: Event) -> Decimal:
         """The most that could be spent on this basket; without lines nothing but the lots limits it."""

@@ -284,6 +284,18 @@ def test_a_tier_change_can_carry_others_along_and_drain_an_account() -> None:
     assert engine.posted(ANN, POINTS) == 0
 
 
+def test_only_members_are_awarded() -> None:
+    """A programme's rule pays whoever is in it: not before joining, and not after leaving."""
+    engine = build(replace(rule("club", "visit", flat(OTHER, 1)), programme=ASKED))
+
+    paid = []
+    for number, kind in enumerate(("visit", JOIN, "visit", LEAVE, "visit")):
+        receipt = engine.submit(event(f"e{number}", kind, "2025-02-01", programme=ASKED))
+        paid += [receipt.total(Kind.EARN)] if kind == "visit" else []
+
+    assert paid == [0, 1, 0]
+
+
 def test_joining_twice_is_no_news() -> None:
     """A second request to join changes nothing, and leaving keeps the balance."""
     engine = build()

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 from tests.unit.loyalty.building import ANN, HOUSE, account, at, register
+from tests.unit.loyalty.world import fold
 from tiersync.loyalty.accounts import Account, AfterDays, Policy
 from tiersync.loyalty.conditions import measure
 from tiersync.loyalty.engine import Engine
@@ -74,4 +75,4 @@ def test_twenty_thousand_events_cost_what_each_costs() -> None:
     late = lines_run(lambda: submit(EVENTS - WINDOW, EVENTS))
 
     assert late < early * 1.1
-    assert engine.posted(HolderId("m0"), POINTS) == engine.fold(HolderId("m0"), POINTS)
+    assert engine.posted(HolderId("m0"), POINTS) == fold(engine, HolderId("m0"), POINTS)
