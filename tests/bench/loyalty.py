@@ -225,6 +225,7 @@ def section(runs: Mapping[int, Sequence[Run]]) -> str:
         same="the same, byte for byte" if same else "**NOT the same**",
         per_s=statistics.median(run.events / run.seconds for run in large),
         slice=SLICE,
+        load=os.getloadavg()[0],
         families=FAMILIES,
         family_size=FAMILY_SIZE,
     )
@@ -248,11 +249,12 @@ would cost that knew no lots, rules, tiers, returns, previews or replay.
 | --- | --- | --- | --- |
 {rows}
 
-Medians over {repetitions} process(es) for each size, in turn. Time is linear in the events if the ratio of the first
-row is about 1; so is memory, by that of the last row but one. The second and third row are the fastest of four slices
-of {slice:,} events, which other work on the machine disturbs less; a test counts lines of Python instead and is not
-disturbed at all (`tests/unit/loyalty/test_scale.py`). {large:,} events are worked off at {per_s:,.0f} a second here.
-The ledgers of the runs and of their replays, each process with hash seeds of its own, were {same}.
+Medians over {repetitions} process(es) for each size, in turn, on a machine with a load average of {load:.0f}. Time is
+linear in the events if the ratio of the first row is about 1; so is memory, by that of the last row but one. The second
+and third row are the fastest of four slices of {slice:,} events, which other work on the machine disturbs less; a test
+counts lines of Python instead and is not disturbed at all (`tests/unit/loyalty/test_scale.py`). {large:,} events are
+worked off at {per_s:,.0f} a second here. The ledgers of the runs and of their replays, each process with hash seeds of
+its own, were {same}.
 """
 
 
