@@ -163,6 +163,10 @@ def test_sm_7_escrow_moves_on_instead_of_dying() -> None:
     assert balances(engine, "2025-04-15") == {"spend": 40}
     assert [at("2025-04-15")] == [lot.issued for lot in engine.lots(ANN, account("spend"))]
 
+    engine.reverse(EventId("p"), at("2025-04-16"))
+
+    assert balances(engine, "2025-04-16") == {}, "a later return follows the points to where they moved"
+
 
 def test_sm_8_inactivity_expires_a_share() -> None:
     """After sixty quiet days half of the balance dies at each monthly check, rounded in the member's favour."""
