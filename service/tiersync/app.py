@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -31,9 +32,11 @@ from tiersync.intake import EventStatus
 from tiersync.listening import bounded
 from tiersync.settings import OrgSettings, Settings, missing_to_serve, unknown_variables
 from tiersync.store import Job, Store, database, open_store
-from tiersync.store.writer import Step
-from tiersync.telemetry import Metrics
+from tiersync.store.writer import Step, Timed, untimed
+from tiersync.telemetry import Metrics, Traces, traces
 from tiersync.watch import Watch
+
+Observe = Callable[[str, float, str], None]
 
 
 class Role(StrEnum):
@@ -42,6 +45,19 @@ class Role(StrEnum):
     ALL = "all"
     RECEIVER = "receiver"
     WORKER = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How the service says what it does."""
+
+    metrics: Metrics
+    traces: Traces
+
+    def called(self, call: str, seconds: float, answer: str) -> None:
+        """Hear of a call to Capillary."""
+        self.metrics.called(call, seconds, answer)
+        self.traces.called(call, seconds, answer)
 
 
 def now() -> int:
@@ -89,9 +105,17 @@ def _owner() -> str:
 
 
 def capillary(
-    values: OrgSettings, metrics: Metrics | None = None, changed: Callable[[], None] = lambda: None
+    values: OrgSettings,
+    *,
+    observe: Observe = lambda *_: None,
+    waited: Callable[[float], None] = lambda _: None,
+    changed: Callable[[], None] = lambda: None,
 ) -> Capillary:
-    """One org's API, with credentials, limits and connections of its own. `changed` hears of its breaker."""
+    """One org's API, with credentials, limits and connections of its own.
+
+    `observe` hears of each call (its name, its seconds, how it was answered), `waited` how long each was held back,
+    `changed` of the breaker.
+    """
     url = str(values.capillary_url).rstrip("/")
     transport = HttpxTransport(
         connections_max=values.calls_concurrent_max,
@@ -121,6 +145,7 @@ def capillary(
             per_minute_max=values.calls_per_minute_max,
             now=time.monotonic,
             sleep=asyncio.sleep,
+            waited=waited,
         ),
         limits=Limits(
             values.call_s_max,
@@ -132,16 +157,18 @@ def capillary(
         ),
         now=time.monotonic,
         sleep=asyncio.sleep,
-        observe=(metrics or Metrics()).called,
+        observe=observe,
         changed=changed,
     )
 
 
 @asynccontextmanager
-async def store(settings: Settings, *, migrate: bool = False, step: Step = lambda _: None) -> AsyncIterator[Store]:
+async def store(
+    settings: Settings, *, migrate: bool = False, step: Step = lambda _: None, timed: Timed = untimed
+) -> AsyncIterator[Store]:
     """The store alone, for the CLI."""
     url = database.address(settings.database_url)
-    async with open_store(url, batch_max=settings.commit_batch_max, migrate=migrate, step=step) as opened:
+    async with open_store(url, batch_max=settings.commit_batch_max, migrate=migrate, step=step, timed=timed) as opened:
         yield opened
 
 
@@ -156,12 +183,14 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         raise SettingsError("\n".join(missing))
     async with AsyncExitStack() as stack:
         stack.enter_context(database.only_server(database.address(settings.database_url)))
-        opened = await stack.enter_async_context(store(settings, migrate=True, step=step))
+        telling = Telling(Metrics(), await stack.enter_async_context(traces(tiersync.__version__, time.time_ns)))
+        metrics = telling.metrics
+        metrics.build.info({"version": tiersync.__version__, "role": role})
+        opened = await stack.enter_async_context(store(settings, migrate=True, step=step, timed=metrics.commit))
         clock = unstoppable()
         await opened.reclaim(clock())  # whoever held a claim is gone: this process is the file's only server
-        metrics = Metrics()
-        engine = await _engine(settings, opened, metrics, clock, step, stack) if role is not Role.RECEIVER else None
-        taking = _receiver(settings, opened, metrics, engine) if role is not Role.WORKER else None
+        engine = await _engine(settings, opened, telling, clock, step, stack) if role is not Role.RECEIVER else None
+        taking = _receiver(settings, opened, telling, engine) if role is not Role.WORKER else None
         console = Console(
             store=opened,
             metrics=metrics,
@@ -172,6 +201,7 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
             version=tiersync.__version__,
         )
         metrics.gauge("tiersync_commits_waiting", "Operations that wait for a commit.", lambda: opened.writer.waiting)
+        metrics.gauge("tiersync_store_reads_open", "Reads that run or wait for a place.", lambda: opened.reads_open)
         routes = console.routes()
         if taking is not None:
             metrics.gauge("tiersync_deliveries_open", "Deliveries that are being answered.", lambda: taking.taken)
@@ -188,15 +218,16 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
 async def _engine(
     settings: Settings,
     opened: Store,
-    metrics: Metrics,
+    telling: Telling,
     clock: Callable[[], int],
     step: Step,
     stack: AsyncExitStack,
 ) -> WorkQueue:
-    orgs = {}
+    orgs, metrics = {}, telling.metrics
     watch = Watch(opened, now=clock, monotonic=time.monotonic, every_s=settings.sweep_s)
     for org, values in settings.by_org().items():
-        api = capillary(values, metrics, watch.changed)
+        waited = metrics.gate_wait_seconds.labels(org).observe
+        api = capillary(values, observe=telling.called, waited=waited, changed=watch.changed)
         stack.push_async_callback(api.close)
         await watch.begin(org, api)
         orgs[org] = worker.Org(api, values.policy, values.attempt_s_max, values.members_max)
@@ -216,6 +247,7 @@ async def _engine(
         monotonic=time.monotonic,
         dice=random.random,
         settled=metrics.settled,
+        traces=telling.traces,
         step=step,
     )
     engine = WorkQueue(
@@ -268,6 +300,7 @@ _BREAKER_STATES: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 def _measure(metrics: Metrics, org: int, api: Capillary) -> None:
     metrics.gate_closed_seconds.labels(org).set_function(lambda: api.gate.closed_s)
+    metrics.calls_open.labels(org).set_function(lambda: api.gate.entered)
     metrics.breaker_state.labels(org).set_function(lambda: _BREAKER_STATES[api.breaker.state])
     metrics.org_paused.labels(org).set_function(lambda: api.paused)
 
@@ -282,7 +315,7 @@ def _signing_keys(settings: Settings) -> list[bytes]:
         ) from None
 
 
-def _receiver(settings: Settings, opened: Store, metrics: Metrics, engine: WorkQueue | None) -> receiver.Receiver:
+def _receiver(settings: Settings, opened: Store, telling: Telling, engine: WorkQueue | None) -> receiver.Receiver:
     return receiver.Receiver(
         store=opened,
         secrets=receiver.Secrets(
@@ -301,7 +334,8 @@ def _receiver(settings: Settings, opened: Store, metrics: Metrics, engine: WorkQ
         now=now,
         monotonic=time.monotonic,
         wake=engine.wake if engine is not None else lambda _key, _org: None,
-        answered=metrics.answered,
+        answered=telling.metrics.answered,
+        traces=telling.traces,
     )
 
 

@@ -69,6 +69,7 @@ class Arrival:
     tier_number: int | None = None
     tier_name: str | None = None
     expiry: date | None = None
+    traceparent: str | None = None  # of the delivery, if it is traced
 
 
 @dataclass(frozen=True, slots=True)

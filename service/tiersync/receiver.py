@@ -8,7 +8,7 @@ import base64
 import hmac
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -20,6 +20,7 @@ from tiersync import intake
 from tiersync.errors import StoreUnavailable
 from tiersync.fanout import Policy
 from tiersync.store import Receipt, Store
+from tiersync.telemetry import Traces
 
 log: Final = structlog.get_logger("tiersync.receiver")
 
@@ -93,10 +94,12 @@ class Receiver:
         monotonic: Callable[[], float],
         wake: Callable[[int, int], None],
         answered: Callable[[str, float], None],
+        traces: Traces,
     ) -> None:
         """`answered` hears of each answer and its seconds."""
         self._store, self._secrets, self._orgs, self._limits = store, secrets, orgs, limits
         self._now, self._monotonic, self._wake, self._answered = now, monotonic, wake, answered
+        self._traces = traces
         self._taken = 0
 
     @property
@@ -109,13 +112,13 @@ class Receiver:
         began = self._monotonic()
         self._taken += 1
         try:
-            response, answer = await self._answer(request)
+            response, answer = await self._answer(request, began)
         finally:
             self._taken -= 1
         self._answered(answer, self._monotonic() - began)
         return response
 
-    async def _answer(self, request: Request) -> tuple[JSONResponse, str]:
+    async def _answer(self, request: Request, began: float) -> tuple[JSONResponse, str]:
         if self._taken > self._limits.deliveries_concurrent_max:
             return self._later("overloaded")
         signed = bool(self._secrets.signing_keys) and "webhook-signature" in request.headers
@@ -132,7 +135,9 @@ class Receiver:
             return _said(499, "disconnected")  # nobody is there to read it
         if signed and not self._secrets.accept_signature(request.headers, raw, self._now() / 1000):
             return _said(401, "unauthorized")
-        return await self._store_it(raw, request.headers.get("content-encoding", ""))
+        # A trace begins only once the sender is known: nobody else may have us export anything.
+        with self._traces.delivery(request.headers.get("traceparent"), self._monotonic() - began) as traceparent:
+            return await self._store_it(raw, request.headers.get("content-encoding", ""), traceparent)
 
     async def _read(self, request: Request) -> bytes:
         length = request.headers.get("content-length", "0")
@@ -146,7 +151,7 @@ class Receiver:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    async def _store_it(self, raw: bytes, encoding: str) -> tuple[JSONResponse, str]:
+    async def _store_it(self, raw: bytes, encoding: str, traceparent: str | None) -> tuple[JSONResponse, str]:
         now = self._now()
         try:
             arrival = intake.admit(_decoded(raw, encoding, self._limits.body_bytes_max), now, self._orgs)
@@ -154,8 +159,11 @@ class Receiver:
             return _said(413, "too_large")
         except _BadEncoding as error:
             arrival = intake.refuse_encoding(raw, now, self._orgs, str(error))
+        if traceparent is not None:
+            arrival = replace(arrival, traceparent=traceparent)
         try:
-            received = await self._store.receive(arrival)
+            with self._traces.commit():
+                received = await self._store.receive(arrival)
         except StoreUnavailable as error:
             log.error("delivery.refused", reason="store_unavailable", error=str(error))  # noqa: TRY400 - expected
             return self._later("store_unavailable")
@@ -174,6 +182,16 @@ class Receiver:
             reason=received.reason,
             program=arrival.program,
             customer=arrival.customer,
+        )
+        self._traces.ended(
+            lambda: {
+                "org": arrival.org,
+                "program": arrival.program,
+                "customer": arrival.customer,
+                "event_id": arrival.event_id,
+                "answer": received.receipt,
+                "reason": received.reason,
+            }
         )
         return _said(200, received.receipt, org=arrival.org, event_id=arrival.event_id, reason=received.reason)
 

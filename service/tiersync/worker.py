@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -19,7 +20,6 @@ import structlog
 from tiersync import fanout, retry
 from tiersync.capillary import Capillary, NotPrimary, NotTried
 from tiersync.fanout import (
-    AdjustmentStatus,
     Goal,
     Group,
     Held,
@@ -33,9 +33,11 @@ from tiersync.fanout import (
     Validity,
 )
 from tiersync.intake import ANY_ORG, EventStatus
-from tiersync.retry import Again, Already, Applied, Dead, Decision, Done, Outcome, Refused, Schedule, Skipped, TryAgain
-from tiersync.store import Claim, Due, Plan, Release, Settlement, Store, Want
+from tiersync.retry import Again, Dead, Done, Outcome, Refused, Schedule, Skipped, TryAgain
+from tiersync.settling import name_of, settlement
+from tiersync.store import Claim, Due, Plan, Release, Store, Want
 from tiersync.store.writer import Step
+from tiersync.telemetry import Ids, Traces
 from tiersync.webhook import Action
 
 log: Final = structlog.get_logger("tiersync.worker")
@@ -90,12 +92,14 @@ class Worker:
         now: Callable[[], int],
         monotonic: Callable[[], float],
         dice: Callable[[], float],
-        settled: Callable[[str, str, float], None],
+        settled: Callable[[str, str, int | None, int, float], None],
+        traces: Traces,
         step: Step,
     ) -> None:
-        """`settled` hears of each outcome: its name, its reason and the seconds of the attempt."""
+        """`settled` hears of each outcome: its name, reason and code, which attempt it was, and its seconds."""
         self._store, self._orgs, self._schedule, self._limits, self._owner = store, orgs, schedule, limits, owner
         self._now, self._monotonic, self._dice, self._settled, self._step = now, monotonic, dice, settled, step
+        self._traces = traces
         self._customers = _OneAtATime()
         self._winding_down = False
 
@@ -109,9 +113,13 @@ class Worker:
         claim = await self._store.claim(Want(sync, self._owner, now, now + int(1000 * self._limits.lease_s)))
         if claim is None:
             return None
+        with self._traces.turn(claim.traceparent, first=claim.first, ids=partial(_ids, claim)):
+            return await self._turn(claim, began)
+
+    async def _turn(self, claim: Claim, began: float) -> int | None:
         org = self._orgs.get(claim.org) or self._orgs.get(ANY_ORG)
         if org is None:
-            release = Release(claim, now, close=EventStatus.DEAD, reason="org_unknown", detail="orgId: not configured")
+            release = self._close(claim, EventStatus.DEAD, "org_unknown", "orgId: not configured")
         else:
             release = await self._work(_Turn(claim, org, began + self._limits.lease_s - org.attempt_s_max))
         self._step("before release")
@@ -127,6 +135,9 @@ class Worker:
             reason=release.reason,
             due_at=due_at,
             seconds=round(self._monotonic() - began, 4),
+        )
+        self._traces.ended(
+            lambda: {"closed": release.close, "reason": release.reason}, well=release.close is not EventStatus.DEAD
         )
         return due_at
 
@@ -223,7 +234,8 @@ class Worker:
         for due in rest:
             if turn.over or self._winding_down:
                 return
-            await self._adjust(turn, due)
+            with self._traces.adjustment(due.traceparent, first=due.first, ids=partial(_ids, turn.claim, due)):
+                await self._adjust(turn, due)
 
     async def _adjust(self, turn: _Turn, due: Due) -> None:
         """One attempt at one adjustment, from the decision what to call to the outcome on disk."""
@@ -236,12 +248,14 @@ class Worker:
         attempt, now = due.attempts + 1, self._now()
         decision = retry.decide(outcome, attempt, now, self._schedule, self._dice())
         self._step("before settle")
-        settlement = _settlement(turn.claim, due, outcome, decision, attempt, now)
-        if not await self._store.settle(replace(settlement, sent=sent)):
+        written = settlement(turn.claim, due, outcome, decision, attempt, now)
+        if not await self._store.settle(replace(written, sent=sent)):
             turn.over = True
         seconds = self._monotonic() - began
-        name, reason = _name(outcome), getattr(outcome, "reason", "")
-        self._settled("dead" if isinstance(decision, Dead) else name, reason, seconds)
+        name, reason, code = name_of(outcome), getattr(outcome, "reason", ""), getattr(outcome, "code", None)
+        dead = isinstance(decision, Dead)
+        self._settled("dead" if dead else name, reason, code, attempt, seconds)
+        self._traces.ended(lambda: {"outcome": name, "reason": reason, "code": code, "attempt": attempt}, well=not dead)
         log.info(
             "adjustment.settled",
             org=turn.claim.org,
@@ -252,7 +266,7 @@ class Worker:
             outcome=name,
             decision=type(decision).__name__.lower(),
             reason=reason or None,
-            code=getattr(outcome, "code", None),
+            code=code,
             attempt=attempt,
             seconds=round(seconds, 4),
         )
@@ -315,43 +329,12 @@ class Worker:
         return Release(claim, self._now(), close=status, reason=reason, detail=detail)
 
 
-def _name(outcome: Outcome) -> str:
-    match outcome:
-        case Applied():
-            return "applied"
-        case Already():
-            return "already"
-        case Skipped():
-            return "skipped"
-        case TryAgain():
-            return "again"
-        case Refused():
-            return "refused"
-
-
-def _settlement(claim: Claim, due: Due, outcome: Outcome, decision: Decision, attempt: int, now: int) -> Settlement:
-    match decision:
-        case Again():
-            status = AdjustmentStatus.DUE
-        case Dead():
-            status = AdjustmentStatus.DEAD
-        case Done():
-            status = AdjustmentStatus.SKIPPED if isinstance(outcome, Skipped) else AdjustmentStatus.DONE
-    return Settlement(
-        claim=claim,
-        event=due.event,
-        member=due.member,
-        status=status,
-        outcome=_name(outcome),
-        reason=decision.reason if isinstance(decision, Dead) else getattr(outcome, "reason", None),
-        code=getattr(outcome, "code", None),
-        message=getattr(outcome, "message", None),
-        attempts=attempt,
-        # After a call that may have worked, the next attempt begins by reading where the member stands.
-        verify=due.verify or (isinstance(outcome, TryAgain) and outcome.in_doubt),
-        due_at=decision.due_at if isinstance(decision, Again) else None,
-        now=now,
-    )
+def _ids(claim: Claim, due: Due | None = None) -> Ids:
+    """What the span of a turn carries, or that of an adjustment."""
+    ids: dict[str, int | str | None] = {"org": claim.org, "program": claim.program, "customer": claim.customer}
+    if due is None:
+        return {**ids, "event_row": claim.event, "generation": claim.generation}
+    return {**ids, "event_id": due.event_id, "member": due.member}
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:

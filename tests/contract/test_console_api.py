@@ -266,7 +266,7 @@ async def test_the_metrics_name_nobody(service: ServiceFactory, sandbox: Lab) ->
         for sample in family.samples
     }
     assert 1 == samples["tiersync_deliveries_total", "accepted"]
-    assert len(SECONDARIES) == samples["tiersync_adjustments_total", "", "applied"]
+    assert len(SECONDARIES) == samples["tiersync_adjustments_total", "", "", "applied"]
     assert 0 == samples["tiersync_keys_due",]
     persons = {str(person) for person in (PRIMARY, *SECONDARIES, GROUP, "event-of-somebody")}
     assert [] == [person for person in persons if person in text]

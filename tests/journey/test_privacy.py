@@ -1,11 +1,13 @@
-"""Whatever goes through, the log and the metrics hold ids only: nobody's name, number or address, and no secret."""
+"""Whatever goes through, log, metrics and traces hold ids only: nobody's name, number or address, and no secret."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from tests.journey import processes
+from tests.journey.collector import collecting
 from tests.journey.kit import PROGRAM, SECRET, TOKEN, Town, town
+from tiersync.telemetry import FIELDS
 
 EXAMPLES = Path(__file__).with_name("examples")
 PERSON = {
@@ -36,15 +38,16 @@ def awkward(here: Town, number: int) -> list[Any]:
     ]
 
 
-async def test_logs_and_metrics_hold_no_personal_data_and_no_secret(tmp_path: Path) -> None:
+async def test_logs_metrics_and_traces_hold_no_personal_data_and_no_secret(tmp_path: Path) -> None:
     """After every documented payload, unreadable bodies, refusals and bad credentials, no private word is there."""
     log = tmp_path / "serve.log"
-    async with town(tmp_path, started=False) as here:
+    async with town(tmp_path, started=False) as here, collecting() as collector:
         people = here.newcomers()
         await here.seed(people.seed("Silver"), customers=[{"id": people.secondaries[0], **PERSON}])
         await here.switch(adjust={"refuse": {str(people.secondaries[0]): 3045}, "html_error": {"first": 1}})
         url = str(here.service.base_url)
         environment = {
+            **collector.environment,
             "TIERSYNC_CAPILLARY_URL": here.settings["capillary_url"],
             "TIERSYNC_CAPILLARY_KEY": "sandbox-key",
             "TIERSYNC_CAPILLARY_SECRET": "sandbox-secret",
@@ -68,10 +71,16 @@ async def test_logs_and_metrics_hold_no_personal_data_and_no_secret(tmp_path: Pa
             await here.quiet()
             metrics = (await here.service.get("/metrics")).text
 
-    logged = [json.loads(line) for line in log.read_text().splitlines()]
+    log_text, spans = log.read_text(), b"".join(collector.raw).decode("utf-8", "replace")
+    logged = [json.loads(line) for line in log_text.splitlines()]
     assert {"service.starting", "delivery.answered", "adjustment.settled", "turn.ended", "service.stopped"} <= {
         entry["event"] for entry in logged
     }
     assert 'tiersync_deliveries_total{answer="quarantined"}' in metrics
-    found = {word for word in PRIVATE | SECRETS if word in log.read_text() or word in metrics}
-    assert set() == found
+    assert {"POST /webhooks/capillary", "turn", "adjustment", "capillary.adjust"} <= {
+        span.name for span in collector.spans
+    }
+    assert set() == {field for entry in logged for field in entry} - FIELDS
+    assert [] == [entry for entry in logged if "left out" in entry.get("message", "")]
+    said = {"log": log_text, "metrics": metrics, "spans": spans}
+    assert [] == [(where, word) for where, text in said.items() for word in PRIVATE | SECRETS if word in text]

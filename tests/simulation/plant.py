@@ -25,6 +25,7 @@ from tiersync.receiver import Receiver, Secrets
 from tiersync.retry import Schedule
 from tiersync.store import Store
 from tiersync.store.tables import metadata
+from tiersync.telemetry import Traces
 from tiersync.worker import Limits as WorkerLimits
 from tiersync.worker import Org, Worker
 
@@ -116,6 +117,7 @@ class Plant:
             monotonic=loop.time,
             dice=dice.random,
             settled=lambda *_: None,
+            traces=Traces(),
             step=lambda _: None,
         )
         self.queue = WorkQueue(
@@ -135,6 +137,7 @@ class Plant:
             monotonic=loop.time,
             wake=self.queue.wake,
             answered=lambda *_: None,
+            traces=Traces(),
         )
 
     def _now(self) -> int:

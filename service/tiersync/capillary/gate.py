@@ -20,12 +20,14 @@ class Gate:
         per_minute_max: int,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        waited: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`per_minute_max` 0 sets no limit per minute."""
+        """`per_minute_max` 0 sets no limit per minute; `waited` hears how long each call waited, seconds."""
         self._slots = asyncio.Semaphore(concurrent_max)
         self._minute = _Minute(per_minute_max, now) if per_minute_max else None
         self._queue = asyncio.Lock()
-        self._now, self._sleep = now, sleep
+        self._now, self._sleep, self._waited = now, sleep, waited
+        self._entered = 0
         self._closed_until = 0.0
         self._refusals = 0
 
@@ -33,6 +35,11 @@ class Gate:
     def closed_s(self) -> float:
         """For how many more seconds the gate is closed."""
         return max(0.0, self._closed_until - self._now())
+
+    @property
+    def entered(self) -> int:
+        """Calls that are out."""
+        return self._entered
 
     def close_for(self, seconds: float | None) -> None:
         """Capillary said "too many": let nobody through for so long, or for ever longer if it did not say how long."""
@@ -47,10 +54,11 @@ class Gate:
 
     async def enter(self, until: float) -> bool:
         """Wait for a place; False if there is none before `until`. Whoever entered must `leave`."""
-        if self._now() >= until:
+        began = self._now()
+        if began >= until:
             return False
         try:
-            async with asyncio.timeout(until - self._now()):
+            async with asyncio.timeout(until - began):
                 await self._slots.acquire()
                 entered = False
                 try:
@@ -58,12 +66,16 @@ class Gate:
                 finally:
                     if not entered:
                         self._slots.release()
-                return entered
         except TimeoutError:
             return False
+        finally:
+            self._waited(self._now() - began)
+        self._entered += entered
+        return entered
 
     def leave(self) -> None:
         """Give the place back."""
+        self._entered -= 1
         self._slots.release()
 
     async def _allowed(self, until: float) -> bool:

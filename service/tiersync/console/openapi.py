@@ -257,6 +257,7 @@ def _event() -> dict[str, Any]:
             "duplicates": {"type": "integer"},
             "received_at": {"type": "integer", "description": "epoch milliseconds"},
             "finished_at": _INT_OR_NULL,
+            "traceparent": {**_TEXT_OR_NULL, "description": "W3C Trace Context of the delivery, if it was traced"},
             "adjustments": {"type": "array", "items": {"$ref": "#/components/schemas/Adjustment"}},
             "adjustment_counts": {"type": "object", "additionalProperties": {"type": "integer"}},
             "next": _INT_OR_NULL,

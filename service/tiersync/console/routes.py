@@ -135,9 +135,9 @@ class Console:
     async def _metrics_text(self, _request: Request) -> Response:
         try:
             now = self._now()
-            due, oldest = await self._store.oldest_due(now)
-            self._metrics.keys_due.set(due)
-            self._metrics.oldest_due_seconds.set((now - oldest) / 1000 if oldest is not None else 0)
+            waiting = await self._store.backlog(now)
+            self._metrics.backlog(now, waiting.keys_due, waiting.due_since, waiting.pending_since)
+            self._metrics.dead(waiting.dead)
         except StoreUnavailable:
             pass  # the other metrics are wanted most when the store is away
         return Response(self._metrics.text(), media_type=telemetry.CONTENT_TYPE)

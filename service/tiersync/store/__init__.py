@@ -30,16 +30,17 @@ from tiersync.store.database import Database
 from tiersync.store.jobs import Advance, Begin, EndJob, Job, JobKind, JobStatus, WantJob
 from tiersync.store.orgs import BreakerNews, OrgState, Pause
 from tiersync.store.orgs import known as known_orgs
-from tiersync.store.reading import Due, Selection, Stored
+from tiersync.store.reading import Backlog, Due, Selection, Stored
 from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.replays import Replay, Replayed
 from tiersync.store.tables import syncs
 from tiersync.store.work import Claim, Plan, Release, Settlement, Want
-from tiersync.store.writer import Apply, Step, Writer
+from tiersync.store.writer import Apply, Step, Timed, Writer, untimed
 from tiersync.webhook import INT64_MAX
 
 __all__ = [
     "Advance",
+    "Backlog",
     "BreakerNews",
     "Candidate",
     "Claim",
@@ -74,7 +75,7 @@ T = TypeVar("T")
 class Store:
     """The verbs. Made by `open_store`."""
 
-    def __init__(self, database: Database, batch_max: int, step: Step) -> None:
+    def __init__(self, database: Database, batch_max: int, step: Step, timed: Timed = untimed) -> None:
         """`database` is open; `batch_max` operations go into one commit."""
         self._database = database
         verbs: Mapping[str, Apply] = {
@@ -95,7 +96,8 @@ class Store:
             "reclaim": _reclaim,
             "probe": _probe,
         }
-        self.writer = Writer(database, verbs, batch_max, step)
+        self.writer = Writer(database, verbs, batch_max, step, timed)
+        self.reads_open = 0
 
     async def receive(self, arrival: Arrival) -> Received:
         """Store a delivery. On disk when this returns. Raises `StoreUnavailable`."""
@@ -257,15 +259,18 @@ class Store:
         """How many events and adjustments stand where."""
         return await self._read(reading.counts)
 
-    async def oldest_due(self, now: int) -> tuple[int, int | None]:
-        """How many keys are due, and since when the oldest has been."""
-        return await self._read(reading.oldest_due, now)
+    async def backlog(self, now: int) -> Backlog:
+        """What waits, and what is dead, as the metrics tell it."""
+        return await self._read(reading.backlog, now)
 
     async def _read(self, query: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+        self.reads_open += 1
         try:
             return await self._database.read(lambda connection: query(connection, *arguments, **named))
         except (DBAPIError, PoolTimeout, OSError) as error:
             raise StoreUnavailable(f"the database cannot be read: {type(error).__name__}") from error
+        finally:
+            self.reads_open -= 1
 
     async def close(self) -> None:
         """Commit what waits, then close the connections."""
@@ -275,7 +280,12 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    url: URL, *, batch_max: int = 512, migrate: bool = False, step: Step = lambda _: None
+    url: URL,
+    *,
+    batch_max: int = 512,
+    migrate: bool = False,
+    step: Step = lambda _: None,
+    timed: Timed = untimed,
 ) -> AsyncIterator[Store]:
     """Open a database for the time of the block.
 
@@ -283,7 +293,7 @@ async def open_store(
     `StoreUnavailable` if the database cannot be opened.
     """
     opened = Database(url)
-    store = Store(opened, batch_max, step)
+    store = Store(opened, batch_max, step, timed)
     try:
         try:
             if migrate:

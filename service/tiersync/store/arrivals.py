@@ -180,6 +180,8 @@ def _insert(
                 "received_at": arrival.received_at,
                 "finished_at": None if arrival.status is EventStatus.PENDING else arrival.received_at,
                 "body": arrival.body,
+                "traceparent": arrival.traceparent,
+                "fence": held[key].fence if key else None,
                 **event_values(arrival),
             },
         )

@@ -46,6 +46,7 @@ class SyncRow:
     attempt: int
     due_at: int | None
     owner: str | None
+    fence: int
     changed: bool = field(default=False, compare=False)
 
     def is_overtaken_by(self, arrival: Arrival, event: int) -> bool:
@@ -90,7 +91,7 @@ _COLUMNS: Final = [syncs.c[name] for name in SyncRow.__dataclass_fields__ if nam
 _SAVED: Final = [
     name
     for name in SyncRow.__dataclass_fields__
-    if name not in {"id", "org", "program", "customer", "owner", "changed"}
+    if name not in {"id", "org", "program", "customer", "owner", "fence", "changed"}
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select, tuple_
 
 from tiersync.fanout import AdjustmentStatus, Tier
+from tiersync.intake import EventStatus
 from tiersync.store.orgs import is_worked_for
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.store.work import Claim
@@ -61,6 +62,8 @@ class Due:
     verify: bool
     may_lower: bool
     attempts: int
+    traceparent: str | None = None  # of its event, if that is not the claim's
+    first: bool = False  # no claim but this one was made since its event came
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,18 @@ class Stored:
     body: bytes
 
 
-_LISTED: Final = [column for column in events.c if column.name not in {"body", "sync"}]
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, and what is dead. Instants are epoch milliseconds, None for nothing."""
+
+    keys_due: int
+    due_since: int | None
+    pending_since: int | None
+    dead: Mapping[str, int]
+
+
+COUNTED_MAX: Final = 10_000
+_LISTED: Final = [column for column in events.c if column.name not in {"body", "sync", "fence"}]
 _SHOWN: Final = [column for column in adjustments.c if column.name not in {"event", "sync"}]
 
 
@@ -105,6 +119,8 @@ def owed(connection: Connection, claim: Claim, now: int, limit: int) -> list[Due
             verify=row.verify,
             may_lower=row.may_lower,
             attempts=row.attempts,
+            traceparent=None if row.event == claim.event else row.traceparent,
+            first=row.fence == claim.fence - 1,
         )
         for row in found
     ]
@@ -123,6 +139,8 @@ _OWED: Final = (
         _of.verify,
         _of.may_lower,
         _of.attempts,
+        events.c.traceparent,
+        events.c.fence,
     )
     .join(events, events.c.id == _of.event)
     .where(_of.sync == bindparam("_sync"), _of.status == AdjustmentStatus.DUE, _of.due_at <= bindparam("_now"))
@@ -239,8 +257,24 @@ def counts(connection: Connection) -> dict[str, dict[str, int]]:
     return {"events": {status: count for status, count in of_events}, "adjustments": summed}  # noqa: C416
 
 
-def oldest_due(connection: Connection, now: int) -> tuple[int, int | None]:
-    """How many keys are due, and since when the oldest has been (epoch milliseconds)."""
-    found = connection.execute(select(func.count(), func.min(syncs.c.due_at)).where(syncs.c.due_at <= now))
-    count, oldest = found.one()
-    return int(count), oldest
+def backlog(connection: Connection, now: int) -> Backlog:
+    """What waits, and what is dead. The cost is bounded: of more than `COUNTED_MAX` only so many are counted."""
+    due = connection.execute(_DUE, {"_now": now}).one()
+    pending_since = connection.execute(_OLDEST_PENDING).scalar()
+    dead = {reason or "": count for reason, count in connection.execute(_DEAD)}
+    return Backlog(due[0], due[1], pending_since, dead)
+
+
+_due: Final = (
+    select(syncs.c.due_at)
+    .where(syncs.c.due_at <= bindparam("_now"))
+    .order_by(syncs.c.due_at)
+    .limit(COUNTED_MAX)
+    .subquery()
+)
+_DUE: Final = select(func.count(), func.min(_due.c.due_at))
+_OLDEST_PENDING: Final = (
+    select(events.c.received_at).where(events.c.status == EventStatus.PENDING).order_by(events.c.id).limit(1)
+)
+_dead: Final = select(events.c.reason).where(events.c.status == EventStatus.DEAD).limit(COUNTED_MAX).subquery()
+_DEAD: Final = select(_dead.c.reason, func.count()).group_by(_dead.c.reason)

@@ -94,6 +94,8 @@ events: Final = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("body", LargeBinary, nullable=False),
+    Column("traceparent", Text),  # of the delivery, if it was traced
+    Column("fence", Integer),  # how often the key had been claimed when it came
     UniqueConstraint("event_id", "org"),
 )
 Index(None, events.c.status, events.c.id)

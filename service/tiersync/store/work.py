@@ -32,7 +32,10 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key, held. `event` is None while only joins are known of it; then there is nothing to plan."""
+    """A key, held. `event` is None while only joins are known of it; then there is nothing to plan.
+
+    `traceparent` is that of the tier change that is worked on; `first` if no claim was made since it came.
+    """
 
     sync: int
     org: int
@@ -52,6 +55,8 @@ class Claim:
     depth: int
     lowers: bool = False
     newest: int = 0  # events.id of the last event of this key, when it was claimed
+    traceparent: str | None = None
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ _NEWEST: Final = (
     .label("newest")
 )
 _DUE_AND_FREE: Final = (
-    select(syncs, events.c.depth, _NEWEST)
+    select(syncs, events.c.depth, events.c.traceparent, events.c.fence.label("came_at"), _NEWEST)
     .outerjoin(events, events.c.id == syncs.c.event)
     .where(syncs.c.id.in_(bindparam("_ids", expanding=True)), syncs.c.due_at <= bindparam("_now"), is_worked_for())
     .order_by(syncs.c.id)
@@ -153,11 +158,13 @@ def _claimed(row: Any, want: Want) -> Claim:
         action=Action(row.action) if row.action else None,
         depth=row.depth or 0,
         newest=row.newest or 0,
+        traceparent=None if row.settled else row.traceparent,
+        first=row.came_at == row.fence,
         **{name: getattr(row, name) for name in _AS_IT_STANDS},
     )
 
 
-_READ_OTHERWISE: Final = frozenset({"sync", "fence", "until", "action", "depth", "newest"})
+_READ_OTHERWISE: Final = frozenset({"sync", "fence", "until", "action", "depth", "newest", "traceparent", "first"})
 _AS_IT_STANDS: Final = [name for name in Claim.__dataclass_fields__ if name not in _READ_OTHERWISE]
 
 

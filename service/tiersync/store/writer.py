@@ -8,6 +8,7 @@ harms its neighbours.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,13 +24,24 @@ Apply = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 Step = Callable[[str], None]
 """Told the name of each point that the work passes; the chaos tests kill the process at one of them."""
 
+Timed = Callable[[int], AbstractContextManager[None]]
+"""Surrounds each commit of so many operations; the metrics measure it."""
+
+
+def untimed(_operations: int) -> AbstractContextManager[None]:
+    """Measure nothing."""
+    return nullcontext()
+
 
 class Writer:
     """Owns the only writing connection of this process."""
 
-    def __init__(self, database: Database, verbs: Mapping[str, Apply], batch_max: int, step: Step) -> None:
+    def __init__(
+        self, database: Database, verbs: Mapping[str, Apply], batch_max: int, step: Step, timed: Timed
+    ) -> None:
         """`verbs` in the order in which they run within a batch; `batch_max` operations go into one commit."""
-        self._database, self._verbs, self._batch_max, self._step = database, verbs, batch_max, step
+        self._database, self._verbs, self._batch_max = database, verbs, batch_max
+        self._step, self._timed = step, timed
         self._waiting: list[tuple[str, Any, asyncio.Future[Any]]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +89,8 @@ class Writer:
             by_verb[verb].append((item, future))
         names = "+".join(verb for verb in self._verbs if verb in by_verb)
         try:
-            results = await self._database.write(partial(self._apply, names, by_verb))
+            with self._timed(len(batch)):
+                results = await self._database.write(partial(self._apply, names, by_verb))
         except Exception as error:  # noqa: BLE001 - whatever it is must reach the callers, not end the writer
             if _is_of_the_database(error):
                 self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
