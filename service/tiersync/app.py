@@ -23,7 +23,19 @@ from starlette.routing import Route
 
 import tiersync
 from tiersync import jobs, receiver, retention, worker
-from tiersync.capillary import Basic, Breaks, Capillary, Gate, HttpxTransport, Limits, OAuth, State
+from tiersync.capillary import (
+    Basic,
+    Breaks,
+    Capillary,
+    Gate,
+    HttpxTransport,
+    Limits,
+    Line,
+    OAuth,
+    PyreqwestTransport,
+    State,
+    Transport,
+)
 from tiersync.console import Console
 from tiersync.engine import WorkQueue
 from tiersync.errors import SettingsError
@@ -117,11 +129,7 @@ def capillary(
     `changed` of the breaker.
     """
     url = str(values.capillary_url).rstrip("/")
-    transport = HttpxTransport(
-        connections_max=values.calls_concurrent_max,
-        connect_s_max=values.connect_s_max,
-        response_bytes_max=values.response_bytes_max,
-    )
+    transport = _transport(values)
     auth: Basic | OAuth
     if values.capillary_key and values.capillary_secret:
         auth = OAuth(
@@ -160,6 +168,20 @@ def capillary(
         observe=observe,
         changed=changed,
     )
+
+
+def _transport(values: OrgSettings) -> Transport:
+    line = Line(
+        connections_max=values.calls_concurrent_max,
+        connect_s_max=values.connect_s_max,
+        response_bytes_max=values.response_bytes_max,
+        proxy=str(values.capillary_proxy.get_secret_value()) if values.capillary_proxy else None,
+        ca_file=values.capillary_ca_file,
+    )
+    try:
+        return PyreqwestTransport(line) if values.transport == "pyreqwest" else HttpxTransport(line)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"TIERSYNC_CAPILLARY_CA_FILE: there are no authorities to trust: {error}") from None
 
 
 @asynccontextmanager

@@ -18,6 +18,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FilePath,
+    Secret,
     SecretStr,
     ValidationError,
     model_validator,
@@ -47,6 +49,8 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "capillary_password": "the till user's password",
     "capillary_key": "the client key",
     "capillary_secret": "the client secret",
+    "capillary_proxy": "http://proxy.example:3128",
+    "capillary_ca_file": "/etc/ssl/our-ca.pem",
     "default_program": "973",
     "org": "50614",
     "webhook_secrets": "Bearer-new,Bearer-old",
@@ -92,6 +96,15 @@ class OrgSettings(BaseModel):
     capillary_key: str | None = Field(None, description="Client key, for OAuth.")
     capillary_secret: SecretStr | None = Field(None, description="Client secret, for OAuth.")
     capillary_source: str = Field("INSTORE", description="The `source` that every adjustment names.")
+    capillary_proxy: Secret[AnyHttpUrl] | None = Field(
+        None, description="Proxy of the calls; proxies that the environment names are not used."
+    )
+    capillary_ca_file: FilePath | None = Field(
+        None, description="Authorities (PEM) that are trusted besides the usual ones."
+    )
+    transport: Literal["pyreqwest", "httpx"] = Field(
+        "pyreqwest", description="The HTTP library that makes the calls (docs/performance.md)."
+    )
 
     calls_concurrent_max: int = Field(64, ge=1, description="Calls in flight at once.")
     calls_per_minute_max: int = Field(0, ge=0, description="Calls a minute; 0 sets no limit of our own.")

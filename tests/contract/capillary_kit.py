@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import respx
 
+from tiersync import capillary
 from tiersync.capillary import Basic, Breaks, Capillary, Gate, HttpxTransport, Limits
 from tiersync.capillary.auth import Auth
 from tiersync.retry import TryAgain
@@ -103,12 +104,8 @@ async def line(  # noqa: PLR0913 - a test names only what it is about
 
 def transport(router: respx.MockRouter, *, response_bytes_max: int = 100_000) -> HttpxTransport:
     """Build the product's transport with the router in the place of the network."""
-    return HttpxTransport(
-        connections_max=64,
-        connect_s_max=1,
-        response_bytes_max=response_bytes_max,
-        transport=httpx.MockTransport(router.async_handler),
-    )
+    line = capillary.Line(connections_max=64, connect_s_max=1, response_bytes_max=response_bytes_max)
+    return HttpxTransport(line, httpx.MockTransport(router.async_handler))
 
 
 def again(result: object) -> TryAgain:

@@ -5,10 +5,12 @@ The only place, with the sandbox, where a tier is called a slab.
 
 from tiersync.capillary.auth import Basic, OAuth
 from tiersync.capillary.breaker import Breaker, Breaks, State
+from tiersync.capillary.by_httpx import HttpxTransport
+from tiersync.capillary.by_pyreqwest import PyreqwestTransport
 from tiersync.capillary.client import Capillary, Limits, NotTried
 from tiersync.capillary.gate import Gate
 from tiersync.capillary.outcome import NotPrimary
-from tiersync.capillary.transport import HttpxTransport, Transport
+from tiersync.capillary.transport import Line, Transport
 
 __all__ = [
     "Basic",
@@ -18,9 +20,11 @@ __all__ = [
     "Gate",
     "HttpxTransport",
     "Limits",
+    "Line",
     "NotPrimary",
     "NotTried",
     "OAuth",
+    "PyreqwestTransport",
     "State",
     "Transport",
 ]

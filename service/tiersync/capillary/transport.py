@@ -1,14 +1,18 @@
-"""The seam to HTTP: one method. Everything above it is about Capillary, everything below it about sockets."""
+"""The seam to HTTP: one method. Everything above it is about Capillary, everything below it about sockets.
 
-import asyncio
+Two libraries speak it, `by_httpx` and `by_pyreqwest`, and one suite of tests on real sockets holds for both.
+"""
+
 from collections.abc import Mapping
-from typing import Protocol
-
-import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
 
 from tiersync.capillary.outcome import Answer
+
+KEPT_S_MAX: Final = 4.0
+"""For how long an unused connection is kept: less than any usual server waits (5 s) before it closes one, because a
+request that meets the closing leaves its call in doubt."""
 
 
 class NotSent(Exception):  # noqa: N818 - a state of the world
@@ -19,13 +23,28 @@ class NoAnswer(Exception):  # noqa: N818
     """The call may have had its effect: nobody knows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How to reach one org's API.
+
+    `proxy` is an address; the environment's proxies are never used. `ca_file` holds certificates (PEM) that are
+    trusted besides the usual ones.
+    """
+
+    connections_max: int
+    connect_s_max: float
+    response_bytes_max: int
+    proxy: str | None = None
+    ca_file: Path | None = None
+
+
 class Transport(Protocol):
-    """Sends one request and reads its whole answer."""
+    """Sends one request over HTTP/1.1 and reads its whole answer. Nothing of a call is kept for the next one."""
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> Answer:
-        """Raises `NotSent` or `NoAnswer`. Follows no redirect; reads no more than the configured size."""
+        """Raises `NotSent` or `NoAnswer`. Follows no redirect; reads no more than the configured size, unzipped."""
         ...
 
     async def close(self) -> None:
@@ -33,61 +52,11 @@ class Transport(Protocol):
         ...
 
 
-class HttpxTransport:
-    """httpx over aiohttp's connections: design section 6 says why."""
-
-    def __init__(
-        self,
-        *,
-        connections_max: int,
-        connect_s_max: float,
-        response_bytes_max: int,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        """`transport` replaces the sockets; the contract tests pass one that is respx's."""
-        self._connect_s_max, self._response_bytes_max = connect_s_max, response_bytes_max
-        limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
-        # httpx's transport, without its client on top: no redirects, cookies, proxies or event hooks are wanted here,
-        # and the client costs as much again as the call.
-        self._transport = transport or AiohttpTransport(limits=limits)
-
-    async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
-        """Send one request; see `Transport`."""
-        connect_s = min(self._connect_s_max, timeout_s)
-        extensions = {"timeout": {"connect": connect_s, "pool": timeout_s, "read": timeout_s, "write": timeout_s}}
-        try:
-            async with asyncio.timeout(timeout_s):
-                request = httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
-                response = await self._transport.handle_async_request(request)
-                try:
-                    return Answer(response.status_code, response.headers, await self._body(response))
-                finally:
-                    await response.aclose()
-        except TimeoutError:
-            raise NoAnswer(f"no answer within {timeout_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
-            problem = NoAnswer if _was_sent(error) else NotSent
-            raise problem(type(error.__cause__ or error).__name__) from error
-
-    async def _body(self, response: httpx.Response) -> bytes:
-        chunks, size = [], 0
-        async for chunk in response.aiter_bytes():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._response_bytes_max:
-                raise NoAnswer(f"the answer is longer than {self._response_bytes_max} bytes")
-        return b"".join(chunks)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._transport.aclose()
+def too_slow(timeout_s: float) -> NoAnswer:
+    """The time of a call is over."""
+    return NoAnswer(f"no answer within {timeout_s:g} s")
 
 
-def _was_sent(error: Exception) -> bool:
-    """Tell a connection that never was from one that broke. The adapter gives both the same httpx class."""
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientError):
-        return not isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    return not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.InvalidURL)
+def too_long(bytes_max: int) -> NoAnswer:
+    """An answer has more than the allowed size."""
+    return NoAnswer(f"the answer is longer than {bytes_max} bytes")
