@@ -5,9 +5,10 @@ receiver calls it for a new delivery and replay calls it again for a stored one:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from tiersync import webhook
@@ -142,13 +143,13 @@ def _arrival(reading: Reading, body: bytes, received_at: int, org: int, policy: 
         # Believed, it would make every later event of this primary stale until that day.
         ahead = f"createdAt: {(created_at - received_at) // 1000} s ahead of its arrival; ordered by arrival instead"
         created_at = None
-    arrival = Arrival(
+    arrival = partial(
+        Arrival,
         org=org,
         event_id=envelope.event_id,
         status=verdict.status,
         reason=verdict.reason,
         detail=verdict.detail or ahead,
-        kind=Kind.OTHER,
         name=envelope.name,
         received_at=received_at,
         changed_at=received_at if created_at is None else created_at,
@@ -159,8 +160,7 @@ def _arrival(reading: Reading, body: bytes, received_at: int, org: int, policy: 
     )
     match reading:
         case TierChange():
-            return replace(
-                arrival,
+            return arrival(
                 kind=Kind.TIER,
                 program=reading.program or policy.default_program,
                 customer=reading.customer,
@@ -170,8 +170,7 @@ def _arrival(reading: Reading, body: bytes, received_at: int, org: int, policy: 
                 expiry=reading.expiry,
             )
         case MembershipChange():
-            return replace(
-                arrival,
+            return arrival(
                 kind=Kind.JOIN if reading.joined else Kind.LEAVE,
                 program=policy.default_program,
                 customer=reading.primary,
@@ -179,4 +178,4 @@ def _arrival(reading: Reading, body: bytes, received_at: int, org: int, policy: 
                 group=reading.group,
             )
         case _:
-            return arrival
+            return arrival(kind=Kind.OTHER)

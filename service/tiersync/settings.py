@@ -18,7 +18,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    FilePath,
     Secret,
     SecretStr,
     ValidationError,
@@ -99,7 +98,7 @@ class OrgSettings(BaseModel):
     capillary_proxy: Secret[AnyHttpUrl] | None = Field(
         None, description="Proxy of the calls; proxies that the environment names are not used."
     )
-    capillary_ca_file: FilePath | None = Field(
+    capillary_ca_file: Path | None = Field(
         None, description="Authorities (PEM) that are trusted besides the usual ones."
     )
     transport: Literal["pyreqwest", "httpx"] = Field(

@@ -202,14 +202,13 @@ class _Refusal(Exception):  # noqa: N818 - never leaves this module
 
 def read(body: bytes) -> Reading:
     """Read one delivery. `body` is the request body after content decoding."""
-    unnamed = Envelope(org=None, event_id=digest(body), name="")
     try:
         event = _validated(_Event, _unwrapped(_json(body)), ())
     except _Refusal as refusal:
-        return Unreadable(unnamed, refusal.reason, refusal.detail)
+        return Unreadable(Envelope(org=None, event_id=digest(body), name=""), refusal.reason, refusal.detail)
     envelope = Envelope(
         org=event.org_id,
-        event_id=event.event_id or unnamed.event_id,
+        event_id=event.event_id or digest(body),
         name=event.event_name,
         created_at=event.created_at,
         event_log_id=event.event_log_id,
@@ -221,7 +220,7 @@ def read(body: bytes) -> Reading:
             return _membership_change(envelope, _validated(_MembershipData, event.data, ("data",)))
     except _Refusal as refusal:
         # Known by its digest, not by the id it claims: a readable delivery of that id may follow, and is no duplicate.
-        known = Envelope(envelope.org, unnamed.event_id, envelope.name, envelope.created_at, envelope.event_log_id)
+        known = Envelope(envelope.org, digest(body), envelope.name, envelope.created_at, envelope.event_log_id)
         return Unreadable(known, refusal.reason, refusal.detail)
     return Ignored(envelope, "event_not_used")
 

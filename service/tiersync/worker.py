@@ -7,13 +7,12 @@ the tables; nothing is remembered here.
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -240,7 +239,7 @@ class Worker:
     async def _adjust(self, turn: _Turn, due: Due) -> None:
         """One attempt at one adjustment, from the decision what to call to the outcome on disk."""
         began = self._monotonic()
-        async with self._customers.hold((turn.claim.org, due.member)):
+        async with self._customers.lock((turn.claim.org, due.member)):
             outcome, sent = await self._attempt(turn, due)
         if isinstance(outcome, NotTried):
             turn.over = True
@@ -282,7 +281,8 @@ class Worker:
             return tier, None
         policy, program, sent = turn.org.policy, turn.claim.program, None
         expiry = due.expiry if policy.validity is Validity.MIRROR else None
-        goal, steps = Goal(due.action, tier, due.may_lower), list[tuple[Move, Outcome | Held]]()
+        goal = Goal(due.action, tier, due.may_lower)
+        steps: list[tuple[Move, Outcome | Held]] = []
         move: Move | Outcome = fanout.first_move(due.action, verify=due.verify)
         while isinstance(move, Move):
             capillary, why = turn.org.capillary, f"tiersync {due.event_id}"
@@ -347,17 +347,8 @@ class _OneAtATime:
     """Capillary locks a customer for the time of a call: two of ours must not meet there."""
 
     def __init__(self) -> None:
-        self._locks: dict[tuple[int, int], asyncio.Lock] = {}
-        self._users: Counter[tuple[int, int]] = Counter()
+        self._locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def hold(self, customer: tuple[int, int]) -> AsyncIterator[None]:
-        lock = self._locks.setdefault(customer, asyncio.Lock())
-        self._users[customer] += 1
-        try:
-            async with lock:
-                yield
-        finally:
-            self._users[customer] -= 1
-            if not self._users[customer]:
-                del self._users[customer], self._locks[customer]
+    def lock(self, customer: tuple[int, int]) -> asyncio.Lock:
+        """A customer's lock: the same for all who hold it or wait for it, and gone with the last of them."""
+        return self._locks.setdefault(customer, asyncio.Lock())

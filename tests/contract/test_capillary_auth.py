@@ -232,7 +232,7 @@ async def test_an_exchange_that_hangs_costs_no_more_than_the_attempts_time() -> 
         hung = await adjust(to)
     (next_one,) = await far.adjust()
 
-    assert again(hung).reason == "no_answer"
+    assert again(hung).reason == "no_token"
     assert next_one == Applied("Gold")
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tiersync.capillary import outcome
 from tiersync.capillary.codes import CODES, Reaction
-from tiersync.capillary.outcome import MESSAGE_CHARS_MAX, Answer, fault
+from tiersync.capillary.outcome import MESSAGE_CHARS_MAX, Answer, read_content
 from tiersync.retry import Refused, TryAgain
 
 DOUBTFUL = TryAgain("unreadable_answer", in_doubt=True)
@@ -42,7 +42,7 @@ def answer(body: object, status: int = 200, **headers: str) -> Answer:
 )
 def test_the_first_documented_code_counts_however_it_is_written(errors: list[object], code: int) -> None:
     """What cannot be a code is none, and then the status speaks."""
-    found = fault(answer({"errors": errors}, 400))
+    found = read_content(answer({"errors": errors}, 400))
 
     assert isinstance(found, Refused)
     assert code == found.code
@@ -66,7 +66,7 @@ def test_the_first_documented_code_counts_however_it_is_written(errors: list[obj
 )
 def test_only_errors_and_a_false_status_at_the_top_are_a_failure(body: object, failed: bool) -> None:  # noqa: FBT001
     """`status: false` stands in every warning of a success."""
-    assert failed == (fault(answer(body)) is not None)
+    assert failed != isinstance(read_content(answer(body)), dict)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_only_errors_and_a_false_status_at_the_top_are_a_failure(body: object, f
 )
 def test_a_message_is_short_plain_text(body: bytes, message: str) -> None:
     """It is written to the store and shown to an operator: no markup, no control characters, no megabytes."""
-    found = fault(Answer(502, {}, body))
+    found = read_content(Answer(502, {}, body))
 
     assert isinstance(found, TryAgain)
     assert message == found.message

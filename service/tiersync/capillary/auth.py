@@ -17,8 +17,8 @@ _MARGIN_SHARE: Final = 0.1  # a token is replaced when a tenth of its life is le
 class Auth(Protocol):
     """Gives the headers of a call."""
 
-    async def headers(self) -> Mapping[str, str] | TryAgain | Refused:
-        """The headers, or why there are none."""
+    async def headers(self, timeout_s: float) -> Mapping[str, str] | TryAgain | Refused:
+        """The headers, or why there are none; within so many seconds."""
         ...
 
     def rejected(self, headers: Mapping[str, str]) -> bool:
@@ -34,7 +34,7 @@ class Basic:
         hashed = md5(password.encode(), usedforsecurity=False).hexdigest()
         self._headers = {"Authorization": "Basic " + b64encode(f"{username}:{hashed}".encode()).decode("ascii")}
 
-    async def headers(self) -> Mapping[str, str]:
+    async def headers(self, timeout_s: float) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's signature
         """The same headers every time."""
         return self._headers
 
@@ -58,10 +58,17 @@ class OAuth:
         self._exchanges = 0
         self._result: Mapping[str, str] | TryAgain = TryAgain("no_token")
 
-    async def headers(self) -> Mapping[str, str] | TryAgain | Refused:
+    async def headers(self, timeout_s: float) -> Mapping[str, str] | TryAgain | Refused:
         """The current token, or a new one."""
         if self._headers is not None and self._now() < self._renew_at:
             return self._headers
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._renewed()
+        except TimeoutError:
+            return TryAgain("no_token", message=f"no token within {timeout_s:g} s")
+
+    async def _renewed(self) -> Mapping[str, str] | TryAgain | Refused:
         before = self._exchanges
         async with self._exchange:
             # Whoever waited for an exchange shares its result, a failure too: else each would fail after the other.

@@ -4,7 +4,6 @@ The short burst lives here and only here: a call that met a passing fault which 
 within seconds, inside the same attempt. Whatever is left over goes to the long schedule (`retry`).
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -183,15 +182,9 @@ class Capillary:
         self, name: str, method: str, path: str, body: bytes | None, read: Callable[[Answer], T]
     ) -> T | TryAgain | Refused:
         """One call, token and all, through the gate that was entered; it ends within `attempt_s_max`."""
-        result: T | TryAgain | Refused
         try:
             began = self._now()
-            try:
-                async with asyncio.timeout(self._limits.attempt_s_max):
-                    result = await self._authenticated(method, path, body, read)
-            except TimeoutError:
-                message = f"no answer within {self._limits.attempt_s_max:g} s"
-                result = TryAgain("no_answer", message=message, in_doubt=True)
+            result = await self._authenticated(method, path, body, began + self._limits.attempt_s_max, read)
             self._observe(name, self._now() - began, _label(result))
         finally:
             self.gate.leave()
@@ -202,15 +195,16 @@ class Capillary:
         return result
 
     async def _authenticated(
-        self, method: str, path: str, body: bytes | None, read: Callable[[Answer], T]
+        self, method: str, path: str, body: bytes | None, last: float, read: Callable[[Answer], T]
     ) -> T | TryAgain | Refused:
         for may_renew in (True, False):
-            credentials = await self._auth.headers()
+            credentials = await self._auth.headers(last - self._now())
             if isinstance(credentials, TryAgain | Refused):
                 return credentials
             try:
+                timeout_s = max(0.0, min(self._limits.call_s_max, last - self._now()))
                 answer = await self._transport.send(
-                    method, self._url + path, {**_HEADERS, **credentials}, body, self._limits.call_s_max
+                    method, self._url + path, {**_HEADERS, **credentials}, body, timeout_s
                 )
             except NotSent as error:
                 return TryAgain("not_connected", message=str(error))

@@ -57,6 +57,8 @@ class Gate:
         began = self._now()
         if began >= until:
             return False
+        if self._minute is None and self.closed_s == 0 and not self._slots.locked():
+            return await self._slots.acquire()  # nothing to wait for, and so no timer is needed
         try:
             async with asyncio.timeout(until - began):
                 await self._slots.acquire()

@@ -79,11 +79,13 @@ class _Adjusted(_Wire):
 
 def read_group(answer: Answer) -> Group | NotPrimary | TryAgain | Refused:
     """Read the answer of `GET /v2/userGroup2?primaryUserId=` (3.2)."""
-    if (failure := fault(answer)) is not None:
-        is_primary = not (isinstance(failure, Refused) and failure.code in _NOT_PRIMARY)
-        return failure if is_primary else NotPrimary()
+    content = read_content(answer)
+    if isinstance(content, Refused) and content.code in _NOT_PRIMARY:
+        return NotPrimary()
+    if not isinstance(content, dict):
+        return content
     try:
-        body = _Group.model_validate_json(answer.body)
+        body = _Group.model_validate(content)
     except ValidationError:
         return _UNREADABLE
     members = tuple(
@@ -98,10 +100,11 @@ _NOT_PRIMARY: Final = frozenset(code for code, entry in CODES.items() if entry.r
 
 def read_tier(answer: Answer, program: int) -> Held | TryAgain | Refused:
     """Read the answer of `GET /v2/customers/{id}/tierDetails` (3.7)."""
-    if (failure := fault(answer)) is not None:
-        return failure
+    content = read_content(answer)
+    if not isinstance(content, dict):
+        return content
     try:
-        body = _Tiers.model_validate_json(answer.body)
+        body = _Tiers.model_validate(content)
     except ValidationError:
         return _UNREADABLE
     for tier in body.program_tiers or ():
@@ -123,10 +126,11 @@ def _day(value: str | None) -> date | None:
 
 def read_adjustment(answer: Answer) -> Applied | TryAgain | Refused:
     """Read the answer of `POST /v2/slab/manualSlabAdjustment` (3.6)."""
-    if (failure := fault(answer)) is not None:
-        return failure
+    content = read_content(answer)
+    if not isinstance(content, dict):
+        return content
     try:
-        effects = _Adjusted.model_validate_json(answer.body).side_effects or ()
+        effects = _Adjusted.model_validate(content).side_effects or ()
     except ValidationError:
         return _UNREADABLE
     return Applied(effects[0].upgraded_slab_name if effects else None)
@@ -134,10 +138,10 @@ def read_adjustment(answer: Answer) -> Applied | TryAgain | Refused:
 
 def read_token(answer: Answer) -> tuple[str, float] | TryAgain | Refused:
     """Read the answer of `POST /v3/oauth/token/generate` (1.2): the token and the seconds it lives."""
-    if (failure := fault(answer)) is not None:
-        return failure
-    data = _json(answer.body)
-    data = data.get("data") if isinstance(data, dict) else None
+    content = read_content(answer)
+    if not isinstance(content, dict):
+        return content
+    data = content.get("data")
     token = data.get("accessToken") if isinstance(data, dict) else None
     ttl = data.get("ttlSeconds") if isinstance(data, dict) else None
     # What is not printable cannot be sent in a header.
@@ -146,13 +150,13 @@ def read_token(answer: Answer) -> tuple[str, float] | TryAgain | Refused:
     return token, float(ttl)
 
 
-def fault(answer: Answer) -> TryAgain | Refused | None:
-    """Say what is wrong with an answer, or None if nothing is."""
+def read_content(answer: Answer) -> dict[str, Any] | TryAgain | Refused:
+    """The body of an answer that says yes; else what is wrong with it."""
     body = _json(answer.body)
     error = _first_error(body)
     succeeded = 200 <= answer.status < 300  # noqa: PLR2004 - HTTP
     if error is None and succeeded:
-        return None if isinstance(body, dict) else _UNREADABLE
+        return body if isinstance(body, dict) else _UNREADABLE
     code, message = error or (None, "")
     message = message or ("" if isinstance(body, dict) else _plain(answer.body))
     known = CODES.get(code) if code is not None else None

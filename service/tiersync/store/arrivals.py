@@ -148,7 +148,8 @@ def _in_time(arrivals: Sequence[Arrival], held: dict[Key, SyncRow]) -> Iterator[
             continue
         changed_at = arrival.changed_at if arrival.dated else max(arrival.changed_at, newest[key] + 1)
         newest[key] = max(newest[key], changed_at)
-        yield replace(arrival, changed_at=min(changed_at, INT64_MAX))
+        changed_at = min(changed_at, INT64_MAX)
+        yield arrival if changed_at == arrival.changed_at else replace(arrival, changed_at=changed_at)
 
 
 _CLOSE: Final = (
