@@ -1,4 +1,4 @@
-"""The seam on pyreqwest: Rust's reqwest on a thread of its own, a seventh of httpx's CPU for each call."""
+"""The seam on pyreqwest: Rust's reqwest on a thread of its own, a fifth of httpx's CPU for each call."""
 
 import asyncio
 import ssl
