@@ -68,8 +68,8 @@ class Bench:
     folder: Path
 
     @contextmanager
-    def service(self, name: str, role: str = "all") -> Iterator[Running]:
-        """The service with its default settings and a new database."""
+    def service(self, name: str, role: str = "all", **settings: str) -> Iterator[Running]:
+        """The service with its default settings and a new database; what is named is set otherwise."""
         port = free_port()
         env = {
             "TIERSYNC_CAPILLARY_URL": f"http://127.0.0.1:{self.stub.port}",
@@ -78,6 +78,7 @@ class Bench:
             "TIERSYNC_WEBHOOK_SECRETS": world.SECRET,
             "TIERSYNC_DATABASE_URL": f"sqlite:///{self.database(name)}",
             "TIERSYNC_PORT": str(port),
+            **settings,
         }
         log = self.folder / f"{name}.log"
         with running(MEASURED_CORE, ["tiersync", "serve", "--role", role], port, env, log) as service:
@@ -178,10 +179,10 @@ def work(here: Bench, running: Running, numbers: range, group_size: int = GROUP_
     )
 
 
-def burst(here: Bench, running: Running) -> Work:
+def burst(here: Bench, running: Running, webhooks: int = BURST) -> Work:
     """The burst that the others are compared by, after a warm-up."""
     work(here, running, range(WARM_UP))
-    return work(here, running, range(WARM_UP, WARM_UP + BURST))
+    return work(here, running, range(WARM_UP, WARM_UP + webhooks))
 
 
 def first_call(here: Bench, running: Running) -> FirstCall:

@@ -12,6 +12,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 READY_S_MAX: Final = 20
 END_S_MAX: Final = 20
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
@@ -23,20 +25,27 @@ ROOT: Final = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running process and the loopback port on which it listens."""
+    """A running process, the loopback port on which it listens, and what else belongs to it (a database, say)."""
 
     pid: int
     port: int
+    beside: tuple[int, ...] = ()
 
     def cpu_s(self) -> float:
-        """CPU seconds so far, user and system, of all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+        """CPU seconds so far, user and system, of all of them with their threads and children."""
+        times = [process.cpu_times() for process in self._processes()]
+        return sum(one.user + one.system + one.children_user + one.children_system for one in times)
 
     def rss_peak_mb(self) -> float:
-        """The most memory it ever held, MB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1000
+        """The most memory that each ever held, added up, MB."""
+        statuses = [Path(f"/proc/{process.pid}/status").read_text() for process in self._processes()]
+        return sum(int(status.partition("VmHWM:")[2].split()[0]) for status in statuses) / 1000
+
+    def _processes(self) -> Iterator[psutil.Process]:
+        for pid in (self.pid, *self.beside):
+            process = psutil.Process(pid)
+            yield process
+            yield from process.children(recursive=True)
 
 
 def core_busy_s(core: int) -> float:
@@ -60,10 +69,15 @@ def on_core(core: int) -> Iterator[None]:
 @contextmanager
 def running(core: int, arguments: Sequence[str], port: int, env: Mapping[str, str], log: Path) -> Iterator[Running]:
     """Run `python -m arguments` until the end of the block, and wait for its port first."""
+    with program(core, [sys.executable, "-m", *arguments], port, env, log) as started:
+        yield started
+
+
+@contextmanager
+def program(core: int, command: Sequence[str], port: int, env: Mapping[str, str], log: Path) -> Iterator[Running]:
+    """Run a program until the end of the block, and wait for its port first."""
     with log.open("ab") as output, on_core(core):
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], cwd=ROOT, env={**os.environ, **env}, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=output, stderr=output)
     try:
         _wait_for(process, port, log)
         yield Running(process.pid, port)
