@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-bench/.ready
 
 .PHONY: help install demo test check format bench lock clean
 
@@ -35,14 +36,24 @@ format: $(READY)  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## Measure beside the literal recipe; writes docs/performance.md
+bench: $(READY) $(PEERS)  ## Measure beside what else one would pick; writes docs/performance.md
 	$(BIN)/python -m tests.bench
+
+# What the peers of the bench need: an environment of their own, Node's packages, and redis-server on the machine.
+$(PEERS): tests/bench/peers/requirements.lock tests/bench/peers/bullmq/package-lock.json
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/peers/requirements.lock
+	cd tests/bench/peers/bullmq && npm ci --silent --no-audit --no-fund
+	@command -v redis-server >/dev/null || apt-get install -y -qq redis-server || \
+		{ echo "redis-server is missing: install it and call make bench again"; exit 1; }
+	@touch $(PEERS)
 
 lock: $(READY)  ## Pin the dependencies anew
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -c requirements-dev.lock -o requirements-build.lock requirements-build.in
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements-helm.lock requirements-helm.in
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o tests/bench/peers/requirements.lock tests/bench/peers/requirements.in
 
 clean:  ## Remove what was made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
+	rm -rf .venv .venv-bench tests/bench/peers/bullmq/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log

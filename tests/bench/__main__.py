@@ -1,14 +1,15 @@
-"""Run the bench and write docs/performance.md: `python -m tests.bench`, or `python -m tests.bench loyalty`."""
+"""Run the bench and write docs/performance.md: `python -m tests.bench`, or of its parts `… beside` and the like."""
 
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
-from tests.bench import loyalty, measures, report
+from tests.bench import backlog, beside, loyalty, measures, replicas, report
 from tests.bench.measures import Bench
 from tests.bench.processes import ROOT
 
@@ -35,11 +36,8 @@ def _repeat(here: Bench, results: report.Results, number: int) -> None:
     _console.print(f"{number}. recipe, {few} calls:", results.recipe_few_calls[-1])
 
 
-def main() -> None:
-    """Measure, then write the page; `loyalty` measures the core alone and keeps the rest of the page."""
-    if sys.argv[1:] == ["loyalty"]:
-        loyalty.main(PAGE)
-        return
+def _service(page: Path) -> None:
+    """The service and the recipe: the head of the page, and its first sections."""
     began, results, machine = time.monotonic(), report.Results(), report.machine()
     with tempfile.TemporaryDirectory(prefix="tiersync-bench-") as folder, measures.bench(Path(folder)) as here:
         for number in range(1, REPETITIONS + 1):
@@ -52,8 +50,25 @@ def main() -> None:
             results.recipe_large.append(measures.large_group(here, recipe, report.LARGE[0]))
         _console.print(f"group of {report.LARGE[0]:,}, recipe:", results.recipe_large[-1])
     results.seconds = time.monotonic() - began
-    PAGE.write_text(report.page(results, machine))
-    loyalty.main(PAGE)
+    kept = page.read_text().partition(f"\n{report.LAST}")[2].partition("\n## ") if page.exists() else ("", "", "")
+    page.write_text(report.page(results, machine) + kept[1] + kept[2])
+
+
+PARTS: Final[Mapping[str, Callable[[Path], None]]] = {
+    "service": _service,
+    "beside": beside.main,
+    "replicas": replicas.main,
+    "backlog": backlog.main,
+    "loyalty": loyalty.main,
+}
+
+
+def main() -> None:
+    """Measure what is named, else everything; each part rewrites its own sections of the page."""
+    for name in sys.argv[1:] or PARTS:
+        if name not in PARTS:
+            sys.exit(f"no such part: {name}; there are {', '.join(PARTS)}")
+        PARTS[name](PAGE)
     _console.print(PAGE.read_text(), markup=False)
 
 

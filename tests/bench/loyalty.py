@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.processes import ROOT
+from tests.bench.sections import placed
 from tiersync.loyalty.accounts import AfterDays
 from tiersync.loyalty.capillary import Allocation, Branch
 from tiersync.loyalty.engine import Engine
@@ -182,14 +183,7 @@ def main(page: Path) -> None:
             told = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=_paths())
             done.append(Run(**json.loads(told.stdout)))
             sys.stderr.write(f"{done[-1]}\n")
-    page.write_text(placed(page.read_text(), section(runs)))
-
-
-def placed(page: str, part: str) -> str:
-    """The page with this section in the place of the one it had, else at its end."""
-    before, heading, after = page.partition(f"{HEADING}\n")
-    _, following, rest = after.partition("\n## ") if heading else ("", "", "")
-    return f"{before.rstrip()}\n\n{part}" + (f"\n## {rest}" if following else "")
+    page.write_text(placed(page.read_text(), HEADING, section(runs)))
 
 
 def section(runs: Mapping[int, Sequence[Run]]) -> str:

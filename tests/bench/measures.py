@@ -100,6 +100,10 @@ class Bench:
         """Have the stub forget what it saw."""
         ask(self.stub.port, "PUT", f"/bench/groups/{group_size}")
 
+    def slow_down(self, latency_ms: int) -> None:
+        """Have the stub take so long for each answer."""
+        ask(self.stub.port, "PUT", f"/bench/latency/{latency_ms}")
+
     def calls(self) -> dict[str, Any]:
         """What the stub saw."""
         seen: dict[str, Any] = json.loads(ask(self.stub.port, "GET", "/bench/calls"))

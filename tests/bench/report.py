@@ -18,6 +18,7 @@ from tests.bench.measures import Answers, FirstCall, Work
 
 RECIPE_CALLS: Final = (64, 8)
 LARGE: Final = (3_000, 30_000)
+LAST: Final = "## Where"  # the last section of this part; those of the other parts follow it
 _PACKAGES: Final = (
     "uvicorn", "uvloop", "httptools", "starlette", "pydantic", "sqlalchemy", "aiohttp", "httpx",
     "httpx-aiohttp", "tenacity",
@@ -217,7 +218,7 @@ _PAGE: Final = """\
 # Performance
 
 `make bench` measures the service beside the recipe that one would write from Capillary's guide on a quiet afternoon,
-and writes this page. Run it on your own machine: the figures below belong to the one named at the end, and the ratios
+and beside what else one would pick, and writes this page. Run it on your own machine: the figures below belong to the one named at the end, and the ratios
 travel better than the figures.
 
 - **The service** is `tiersync serve` with its default settings on SQLite: a webhook is on disk (WAL,
@@ -254,7 +255,6 @@ Every adjustment that was owed had to arrive, once, and every answered delivery 
 - Stock httpx is slower the more calls it holds at once. With {few_calls} calls instead of {calls} the recipe reaches
   {few:,.0f} adjustments a second here (service ÷ recipe {few_ratio:.2f}). A Capillary that takes 100 ms to answer
   would hold it to {few_calls} ÷ 0.1 s = {few_ceiling:.0f}.
-- Against other engines (BullMQ, bare aiohttp, DBOS, Celery) nothing is measured here yet.
 
 ## Where
 

@@ -3,6 +3,7 @@
     GET  /v2/userGroup2?primaryUserId=N                        the group that `world` computes from N
     GET  /v2/customers/N/tierDetails                           the lowest tier
     POST /v2/slab/manualSlabAdjustment?…&identifierValue=N     the wanted tier, as if it had been set
+    PUT  /bench/latency/MS                                     take so long to answer from now on
     PUT  /bench/groups/SIZE                                    forget every call; groups have SIZE members from now on
     GET  /bench/count                                          how many adjustments arrived, and when the last one did
     GET  /bench/calls                                          every adjustment and every first look at a group
@@ -100,6 +101,7 @@ class Capillary(asyncio.Protocol):
     """One kept-alive connection."""
 
     seen = Seen(group_size=0)
+    latency_s = 0.0
 
     def __init__(self) -> None:
         self._pending = b""
@@ -136,11 +138,17 @@ class Capillary(asyncio.Protocol):
             answer = json.dumps(self.seen.calls()).encode()
         elif method == b"PUT" and target.startswith(b"/bench/groups/"):
             type(self).seen = Seen(int(target.rpartition(b"/")[2]))
+        elif method == b"PUT" and target.startswith(b"/bench/latency/"):
+            type(self).latency_s = int(target.rpartition(b"/")[2]) / 1000
         else:
             status = b"404 Not Found"
         assert self._transport is not None
         head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        self._transport.write(head % (status, len(answer)) + answer)
+        said = head % (status, len(answer)) + answer
+        if self.latency_s and target.startswith(b"/v2/"):
+            asyncio.get_running_loop().call_later(self.latency_s, self._transport.write, said)
+        else:
+            self._transport.write(said)
 
 
 async def serve(port: int) -> None:

@@ -1,5 +1,6 @@
 """What one would pick instead, each started with all that it needs, on the measured core."""
 
+import json
 import os
 import shutil
 import sys
@@ -130,3 +131,10 @@ PEERS: Final = (
     Peer("Celery, 16 threads", celery, 250, keeps="Redis, log on disk each second"),
     Peer("DBOS", on_postgres("dbos_app"), 250, 15.0, keeps="PostgreSQL, fsync before each answer"),
 )
+
+
+def bullmq_versions() -> str:
+    """Which versions are installed beside the script."""
+    names = ("bullmq", "undici")
+    found = (json.loads((BULLMQ / "node_modules" / name / "package.json").read_text())["version"] for name in names)
+    return ", ".join(f"{name} {version}" for name, version in zip(names, found, strict=True))
