@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import backlog, beside, loyalty, measures, replicas, report
+from tests.bench import backlog, beside, capacity, loyalty, measures, replicas, report
 from tests.bench.measures import Bench
 from tests.bench.processes import ROOT
 
@@ -59,6 +59,7 @@ PARTS: Final[Mapping[str, Callable[[Path], None]]] = {
     "beside": beside.main,
     "replicas": replicas.main,
     "backlog": backlog.main,
+    "capacity": capacity.main,
     "loyalty": loyalty.main,
 }
 
