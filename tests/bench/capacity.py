@@ -120,8 +120,9 @@ _SECTION: Final = """\
 
 `python -m tests.bench capacity` rewrites this section. Measured here on SQLite, with the stub: an event by itself costs
 {event_ms:.2f} ms of CPU and {event_kb:.1f} kB, each adjustment {adjustment_ms:.2f} ms and {adjustment_kb:.2f} kB.
-The rest is arithmetic: one call for the group and one for each secondary; a replica is asked for no more than {busy:.0%} of a core;
-Capillary takes {latency:.0f} ms to answer and a replica has {calls} calls in flight (`calls_concurrent_max`).
+The rest is arithmetic: one call for the group and one for each secondary; a replica is asked for no more than
+{busy:.0%} of a core; Capillary takes {latency:.0f} ms to answer and a replica has {calls} calls in flight
+(`calls_concurrent_max`).
 
 | events an hour | group of | calls a minute | busy cores | replicas | because of | GB a day |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -132,8 +133,8 @@ Capillary takes {latency:.0f} ms to answer and a replica has {calls} calls in fl
 - **The database's size** is GB a day times the days of retention (`retention_done_days`), with its indexes.
 - **{extreme:,} events a second, on paper**, in groups of {extreme_group}: {extreme_calls:,.0f} calls a minute,
   {flight:,.0f} calls in flight, {extreme_cores:.0f} busy cores on {extreme_replicas} replicas, {extreme_tb:.1f} TB a
-  day. The first wall is Capillary itself. Behind it stands the one PostgreSQL that all replicas write to: {extreme:,} events and
-  three times as many outcomes a second are within what group commit gives on fast disks, but not with every body kept
+  day. The first wall is Capillary itself. Behind it stands the one PostgreSQL that all replicas write to: {extreme:,}
+  events and three times as many outcomes a second are within what group commit gives on fast disks, but not with every body kept
   in the same tables. Then bodies go to partitions by day, and orgs to databases of their own: nothing is shared
   between two orgs.
 """
