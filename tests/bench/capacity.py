@@ -134,7 +134,7 @@ The rest is arithmetic: one call for the group and one for each secondary; a rep
 - **{extreme:,} events a second, on paper**, in groups of {extreme_group}: {extreme_calls:,.0f} calls a minute,
   {flight:,.0f} calls in flight, {extreme_cores:.0f} busy cores on {extreme_replicas} replicas, {extreme_tb:.1f} TB a
   day. The first wall is Capillary itself. Behind it stands the one PostgreSQL that all replicas write to: {extreme:,}
-  events and three times as many outcomes a second are within what group commit gives on fast disks, but not with every body kept
-  in the same tables. Then bodies go to partitions by day, and orgs to databases of their own: nothing is shared
-  between two orgs.
+  events and three times as many outcomes a second are within what group commit gives on fast disks, but not with every
+  body kept in the same tables. Then bodies go to partitions by day, and orgs to databases of their own: nothing is
+  shared between two orgs.
 """
