@@ -16,6 +16,7 @@ from tests.ports import free_port
 from tiersync import settings
 from tiersync.capillary.codes import CODES
 from tiersync.cli import app as cli
+from tiersync.console.reasons import REASONS
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
 from tiersync.store import Receipt
@@ -141,6 +142,13 @@ def test_every_name_the_service_speaks_is_explained(kind: str, names: set[str]) 
     assert len(names) > 5, f"no {kind} was found in the source"
     page = OPERATING + TELEMETRY if kind == "reason" else TELEMETRY
     assert not sorted(name for name in names if not re.search(rf"`{re.escape(name)}(_total|_info)?`", page))
+
+
+def test_the_page_explains_every_reason() -> None:
+    """Whatever reason the service stores, the page has words for it."""
+    of_a_refusal = {"store_unavailable"}  # such a delivery is not stored
+
+    assert not sorted(_reasons() - set(REASONS) - of_a_refusal)
 
 
 def test_no_explanation_outlives_its_name() -> None:

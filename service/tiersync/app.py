@@ -36,7 +36,7 @@ from tiersync.capillary import (
     State,
     Transport,
 )
-from tiersync.console import Console
+from tiersync.console import Brake, Calls, Console, page
 from tiersync.engine import WorkQueue
 from tiersync.errors import SettingsError
 from tiersync.fanout import Policy
@@ -211,7 +211,10 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         opened = await stack.enter_async_context(store(settings, migrate=True, step=step, timed=metrics.commit))
         clock = unstoppable()
         await opened.reclaim(clock())  # whoever held a claim is gone: this process is the file's only server
-        engine = await _engine(settings, opened, telling, clock, step, stack) if role is not Role.RECEIVER else None
+        apis: dict[int, Capillary] = {}
+        engine = None
+        if role is not Role.RECEIVER:
+            engine = await _engine(settings, opened, apis, telling, clock, step, stack)
         taking = _receiver(settings, opened, telling, engine) if role is not Role.WORKER else None
         console = Console(
             store=opened,
@@ -224,7 +227,7 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         )
         metrics.gauge("tiersync_commits_waiting", "Operations that wait for a commit.", lambda: opened.writer.waiting)
         metrics.gauge("tiersync_store_reads_open", "Reads that run or wait for a place.", lambda: opened.reads_open)
-        routes = console.routes()
+        routes = [*console.routes(), *_page(settings, opened, apis, clock)]
         if taking is not None:
             metrics.gauge("tiersync_deliveries_open", "Deliveries that are being answered.", lambda: taking.taken)
 
@@ -237,9 +240,10 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         yield application
 
 
-async def _engine(
+async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API is written into `apis`
     settings: Settings,
     opened: Store,
+    apis: dict[int, Capillary],
     telling: Telling,
     clock: Callable[[], int],
     step: Step,
@@ -252,6 +256,7 @@ async def _engine(
         api = capillary(values, observe=telling.called, waited=waited, changed=watch.changed)
         stack.push_async_callback(api.close)
         await watch.begin(org, api)
+        apis[org] = api
         orgs[org] = worker.Org(api, values.policy, values.attempt_s_max, values.members_max)
         _measure(metrics, org, api)
     await stack.enter_async_context(_beside(watch.run(), "watch"))
@@ -313,6 +318,29 @@ def _forgetting(settings: Settings, opened: Store, clock: Callable[[], int]) -> 
         horizon=purging(settings).horizon,
         rows_max=settings.purge_batch_max,
         every_s=settings.retention_s,
+        now=clock,
+    )
+
+
+def _page(settings: Settings, opened: Store, apis: Mapping[int, Capillary], clock: Callable[[], int]) -> list[Route]:
+    def calls() -> list[Calls]:
+        return [
+            Calls(
+                org=org,
+                held_s=apis[org].gate.closed_s if org in apis else 0.0,
+                per_minute_max=values.calls_per_minute_max,
+                concurrent_max=values.calls_concurrent_max,
+            )
+            for org, values in settings.by_org().items()
+        ]
+
+    return page(
+        store=opened,
+        token=settings.operator_token.get_secret_value() if settings.operator_token else None,
+        session_s_max=settings.session_s_max,
+        brake=Brake(settings.sign_in_failures_max, settings.sign_in_wait_s, time.monotonic),
+        calls=calls,
+        horizon=lambda: purging(settings).horizon(clock()),
         now=clock,
     )
 

@@ -169,7 +169,12 @@ class Settings(OrgSettings, BaseSettings):
     webhook_secrets: Secrets = Field([], description="Its accepted values, by comma: two while one is being replaced.")
     webhook_signing_secrets: Secrets = Field([], description="Standard Webhooks secrets, if a gateway signs.")
     webhook_signature_s_max: int = Field(300, ge=1, description="How old or early a signature may be, seconds.")
-    operator_token: SecretStr | None = Field(None, description="Bearer token of the operator API; without it: closed.")
+    operator_token: SecretStr | None = Field(
+        None, description="Bearer token of the operator API and page; without it: closed."
+    )
+    session_s_max: int = Field(43200, ge=60, description="How long a sign-in to the page holds, seconds.")
+    sign_in_failures_max: int = Field(5, ge=1, description="Wrong tokens from one address before it has to wait.")
+    sign_in_wait_s: float = Field(30, gt=0, description="How long it waits after a wrong one, seconds.")
 
     database_url: str = Field("sqlite:///tiersync.db", repr=False, description="Where events are kept.")
     host: str = Field("127.0.0.1", description="Address to listen on.")

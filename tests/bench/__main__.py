@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import backlog, beside, capacity, loyalty, measures, replicas, report
+from tests.bench import backlog, beside, capacity, console, loyalty, measures, replicas, report
 from tests.bench.measures import Bench
 from tests.bench.processes import ROOT
 
@@ -74,4 +74,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["console"]:
+        sys.exit(console.main())
     main()

@@ -30,9 +30,10 @@ from tiersync.store.database import Database
 from tiersync.store.jobs import Advance, Begin, EndJob, Job, JobKind, JobStatus, WantJob
 from tiersync.store.orgs import BreakerNews, OrgState, Pause
 from tiersync.store.orgs import known as known_orgs
-from tiersync.store.reading import Backlog, Due, Selection, Stored
+from tiersync.store.reading import Backlog, Due, Stored
 from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.replays import Replay, Replayed
+from tiersync.store.selecting import Selection
 from tiersync.store.tables import syncs
 from tiersync.store.work import Claim, Plan, Release, Settlement, Want
 from tiersync.store.writer import Apply, Step, Timed, Writer, untimed
@@ -238,6 +239,14 @@ class Store:
     async def show_event(self, org: int, event_id: str, limit: int, after: int = 0) -> dict[str, Any] | None:
         """One event with a page of its adjustments, or None."""
         return await self._read(reading.show_event, org, event_id, limit, after)
+
+    async def show_row(self, row: int, limit: int, after: int = 0) -> dict[str, Any] | None:
+        """The same, of the event in that row."""
+        return await self._read(reading.show_row, row, limit, after)
+
+    async def look(self, query: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Read by a function of `store.looking`."""
+        return await self._read(query, *arguments, **named)
 
     async def stored(self, selection: Selection, limit: int, after: int = 0, upto: int = INT64_MAX) -> list[Stored]:
         """A page of deliveries with their bytes, the oldest first."""

@@ -1,52 +1,18 @@
 """What the operator and the worker read: always what is committed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, func, select, tuple_
 
 from tiersync.fanout import AdjustmentStatus, Tier
 from tiersync.intake import EventStatus
 from tiersync.store.orgs import is_worked_for
+from tiersync.store.selecting import Selection
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.store.work import Claim
 from tiersync.webhook import Action
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which events: every given condition must hold. Instants are epoch milliseconds of receipt, `until` excluded."""
-
-    ids: tuple[str, ...] = ()
-    status: str | None = None
-    reason: str | None = None
-    org: int | None = None
-    program: int | None = None
-    customer: int | None = None
-    since: int | None = None
-    until: int | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """As SQL."""
-        exact = {name: getattr(self, name) for name in ("status", "reason", "org", "program", "customer")}
-        found = [events.c[name] == value for name, value in exact.items() if value is not None]
-        if self.ids:
-            found.append(events.c.event_id.in_(self.ids))
-        if self.since is not None:
-            found.append(events.c.received_at >= self.since)
-        if self.until is not None:
-            found.append(events.c.received_at < self.until)
-        return found
-
-    def asked(self) -> dict[str, Any]:
-        """As JSON: the conditions that were given."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, ())}
-
-    @classmethod
-    def of(cls, asked: Mapping[str, Any]) -> "Selection":
-        """What `asked` made of one."""
-        return cls(**{**asked, "ids": tuple(asked.get("ids", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +133,19 @@ def led_elsewhere(connection: Connection, claim: Claim, members: Sequence[int]) 
 
 
 def _page(selection: Selection, columns: Sequence[Any]) -> Select[Any]:
-    return select(*columns).where(*selection.conditions())
+    return select(*columns).where(*selection.walked())
 
 
 def list_events(connection: Connection, selection: Selection, limit: int, before: int | None) -> list[dict[str, Any]]:
     """A page of events, the newest first; `before` is the `id` of the last row of the page before."""
-    query = _page(selection, _LISTED).order_by(events.c.id.desc()).limit(limit)
-    if before is not None:
+    order = (events.c.received_at, events.c.id) if selection.by_time else (events.c.id,)
+    conditions = selection.conditions() if selection.by_time else selection.walked()
+    query = select(*_LISTED).where(*conditions).order_by(*(column.desc() for column in order)).limit(limit)
+    if before is not None and selection.by_time:
+        seen = events.alias()
+        last = select(seen.c.received_at, seen.c.id).where(seen.c.id == before).scalar_subquery()
+        query = query.where(tuple_(*order) < last)
+    elif before is not None:
         query = query.where(events.c.id < before)
     return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
@@ -185,7 +157,7 @@ def count_events(connection: Connection, selection: Selection) -> int:
 
 def measure(connection: Connection, selection: Selection) -> tuple[int, int]:
     """How many events a selection holds, and the row id of the last of them (0 if there is none)."""
-    query = _page(selection, [func.count(), func.max(events.c.id)]).select_from(events)
+    query = select(func.count(), func.max(events.c.id)).where(*selection.conditions())
     matched, last = connection.execute(query).one()
     return int(matched), last or 0
 
@@ -223,9 +195,17 @@ def export_adjustments(
 
 def show_event(connection: Connection, org: int, event_id: str, limit: int, after: int) -> dict[str, Any] | None:
     """One event with a page of its adjustments, ordered by member; `after` is the last member of the page before."""
-    found = connection.execute(
-        select(*_LISTED, events.c.body).where(events.c.event_id == event_id, events.c.org == org)
-    )
+    found = select(*_LISTED, events.c.body).where(events.c.event_id == event_id, events.c.org == org)
+    return _show(connection, found, limit, after)
+
+
+def show_row(connection: Connection, row: int, limit: int, after: int) -> dict[str, Any] | None:
+    """The same, of the event in that row, with its `sync`."""
+    return _show(connection, select(events).where(events.c.id == row), limit, after)
+
+
+def _show(connection: Connection, query: Select[Any], limit: int, after: int) -> dict[str, Any] | None:
+    found = connection.execute(query)
     if (event := found.one_or_none()) is None:
         return None
     owing = adjustments.c

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
-from tiersync.store.reading import Selection
+from tiersync.store.selecting import Selection
 from tiersync.store.tables import adjustments, events, syncs
 
 

@@ -66,6 +66,7 @@ syncs: Final = Table(
     UniqueConstraint("customer", "program", "org"),
 )
 Index(None, syncs.c.due_at, sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL"))
+Index(None, syncs.c.group_id, sqlite_where=text("group_id IS NOT NULL"), postgresql_where=text("group_id IS NOT NULL"))
 
 events: Final = Table(
     "events",
@@ -98,9 +99,33 @@ events: Final = Table(
     Column("fence", Integer),  # how often the key had been claimed when it came
     UniqueConstraint("event_id", "org"),
 )
-Index(None, events.c.status, events.c.id)
-Index(None, events.c.sync, events.c.status)
+# What an operator asks for is found, newest first, along one of these, and the other conditions are checked in it.
+Index(
+    "ix_events_status_id",
+    events.c.status,
+    events.c.id,
+    events.c.reason,
+    events.c.org,
+    events.c.program,
+    events.c.received_at,
+)
+Index(
+    "ix_events_reason_id",
+    events.c.reason,
+    events.c.id,
+    events.c.status,
+    events.c.org,
+    events.c.program,
+    events.c.received_at,
+    sqlite_where=text("reason IS NOT NULL"),
+    postgresql_where=text("reason IS NOT NULL"),
+)
+Index("ix_events_program_id", events.c.program, events.c.id, events.c.org, events.c.received_at)
+Index("ix_events_org_id", events.c.org, events.c.id, events.c.received_at)
 Index(None, events.c.customer, events.c.id)
+Index(None, events.c.member, sqlite_where=text("member IS NOT NULL"), postgresql_where=text("member IS NOT NULL"))
+Index(None, events.c.received_at, events.c.id)
+Index(None, events.c.sync, events.c.status)
 
 adjustments: Final = Table(
     "adjustments",
@@ -134,6 +159,13 @@ adjustments: Final = Table(
 )
 Index(None, adjustments.c.sync, adjustments.c.status, adjustments.c.due_at)
 Index(None, adjustments.c.member, adjustments.c.last_at)
+Index(
+    None,
+    adjustments.c.last_at,
+    adjustments.c.status,
+    sqlite_where=text("last_at IS NOT NULL"),
+    postgresql_where=text("last_at IS NOT NULL"),
+)
 
 orgs: Final = Table(
     "orgs",
