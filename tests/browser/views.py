@@ -1,7 +1,7 @@
 """Every view of the page, by a name."""
 
 from tests.browser.scene import Scene
-from tests.journey.kit import Town
+from tests.journey.kit import ORG, Town
 
 
 async def views(here: Town, scene: Scene) -> dict[str, str]:
@@ -17,6 +17,9 @@ async def views(here: Town, scene: Scene) -> dict[str, str]:
         "event-dead": f"/console/events/{dead['id']}",
         "event-done": f"/console/events/{done}",
         "replay": "/console/replay?status=dead",
+        "purge": "/console/purge?status=done",
+        "jobs": "/console/jobs",
+        "pause": f"/console/orgs/{ORG}/pause",
         "group": "/console/groups/4",
         "problem": "/console/events/999999",
     }

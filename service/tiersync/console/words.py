@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from typing import Final
-from urllib.parse import urlencode
 
 from tiersync.capillary.codes import CODES
+from tiersync.console.asking import link
 from tiersync.console.reasons import why
 from tiersync.console.times import ago, minute, span
 from tiersync.intake import EventStatus
@@ -145,8 +145,8 @@ def _trouble(trouble: Sequence[Trouble]) -> Iterator[Finding]:
     findings = []
     for (status, reason), found in groupby(by_reason, key=lambda one: (one.status, one.reason)):
         many = sum(one.count for one in found)
-        explained, query = why(reason), urlencode({"status": status, **({"reason": reason} if reason else {})})
-        press = (Press("Look", f"/console/events?{query}"), Press("Replay …", f"/console/replay?{query}"))
+        explained, query = why(reason), {"status": status, "reason": reason}
+        press = (Press("Look", link("/console/events", query)), Press("Replay …", link("/console/replay", query)))
         what = f"{count(many, 'event')} {status}: {explained.what or 'no reason is known'}"
         findings.append((many, Finding(Level.TROUBLE, what, explained.do, press)))
     yield from (finding for _, finding in sorted(findings, key=lambda pair: -pair[0]))
