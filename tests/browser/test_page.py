@@ -185,7 +185,10 @@ async def test_without_scripts_everything_works(here: Town, browser: Browser) ->
     await page.get_by_role("link", name="Replay all that match …").click()
     await page.get_by_role("button", name=re.compile("Replay 1 event")).click()
 
-    await expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
     await context.close()
-    await here.quiet()
-    assert {"Gold"} == await here.followers(family)
+
+    async def followed() -> bool:
+        return {"Gold"} == await here.followers(family)
+
+    await here.until(followed)
