@@ -28,7 +28,7 @@ from tests.contract.store_kit import (
 )
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
-from tiersync.store import Release, Replay, Selection, Want, database
+from tiersync.store import Release, Replay, Selection, Store, Want, database, looking
 
 KEYS = 10_000
 ROUND = range(1, 21)
@@ -81,16 +81,37 @@ async def work(hand: Hand) -> None:
             await hand.replayed(Replay(row, tier_change(name, changed_at, tier, customer=n), force=force, now=LATER))
     row = (await hand.event("j4"))["id"]
     await hand.replayed(Replay(row, join("j4", BOB, customer=4), force=False, now=LATER))
-    await store.oldest_due(LATER)
+    await store.backlog(LATER)
+    await look(store, keys[2])
     await store.list_events(Selection(customer=5), 50)
     await store.list_events(Selection(status="dead"), 50)
     await store.stored(Selection(ids=("e5", "e6")), 50)
     await store.probe()
 
 
+async def look(store: Store, sync: int) -> None:
+    """Look at everything that the page shows, and search as it does."""
+    await store.look(looking.standing)
+    await store.look(looking.flow, NOW, 60)
+    await store.look(looking.trouble, 5)
+    await store.look(looking.keys, ANN, 1, 2, 10)
+    await store.look(looking.members, sync, 1, 50, 0)
+    await store.look(looking.trip, 1)
+    for wanted in (
+        Selection(involving=5, status="done"),
+        Selection(group=5, org=1),
+        Selection(reason="stale", status="dead", org=1, program=2, since=NOW, until=LATER),
+        Selection(program=2, org=1, until=LATER),
+        Selection(org=1),
+        Selection(since=NOW, until=LATER),
+    ):
+        await store.list_events(wanted, 50)
+        await store.list_events(wanted, 50, 40)
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_every_statement_of_the_work_finds_its_rows_by_an_index(hand: Hand, database_url: str) -> None:
-    """No statement of receive, claim, plan, settle, release, replay, owed or sweep walks through a whole table."""
+    """No statement of the work, of a replay, of a sweep or of the page walks through a whole table."""
     await asyncio.gather(*(hand.store.receive(tier_change(f"e{n}", customer=n)) for n in range(1, KEYS + 1)))
 
     with statements() as noted:
