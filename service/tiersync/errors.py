@@ -40,10 +40,12 @@ class SchemaOutdated(StoreError):  # noqa: N818
 class LoyaltyError(TiersyncError):
     """The loyalty core refuses.
 
-    `code` is the documented Capillary code where one exists, else 0.
+    `code` is the documented Capillary code where one exists, else 0. `reason` is a word of ours where the pages know
+    that something is refused and publish no code for it.
     """
 
-    def __init__(self, message: str, code: int = 0) -> None:
-        """Keep the documented `code` beside the `message`."""
+    def __init__(self, message: str, code: int = 0, reason: str = "") -> None:
+        """Keep the documented `code`, or our `reason`, beside the `message`."""
         super().__init__(message)
         self.code = code
+        self.reason = reason

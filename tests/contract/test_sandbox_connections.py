@@ -109,11 +109,14 @@ async def test_a_client_sees_its_own_errors() -> None:
 
 
 def test_serving_ends_cleanly_at_an_interrupt() -> None:
-    """`serve` answers on its port and ends soon after an interrupt, even while a call is being held."""
+    """`serve` says where it listens, answers there, and ends soon after an interrupt, even while a call is held."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     start = "from tiersync.sandbox.app import serve; from tiersync.sandbox.settings import SandboxSettings as S; "
-    with subprocess.Popen([sys.executable, "-c", f"{start}serve(S(port={port}))"], stderr=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", f"{start}serve(S(port={port}))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=50)) as client:
             answer = client.put("/sandbox/faults", json={"all": {"timeout_before_applying": {"then": "never"}}})
             with pytest.raises(httpx.ReadTimeout):
@@ -121,6 +124,7 @@ def test_serving_ends_cleanly_at_an_interrupt() -> None:
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=15)
 
+    assert said.decode().strip() == f"The sandbox listens on http://127.0.0.1:{port}"
     assert answer.status_code == 200
     assert b"Traceback" not in complaint
 

@@ -143,4 +143,13 @@ async def test_customer_details_name_groups_when_asked() -> None:
         asked = await lab.client.get(f"/v2/customers/{MOTHER}", params={"includedAllUserGroup2": "true"})
 
     assert "userGroups2" not in plain.json()
-    assert asked.json()["userGroups2"] == [{"groupId": GROUP, "externalId": "family_001", "primary": False}]
+    assert asked.json()["userGroups2"] == [
+        {
+            "groupId": GROUP,
+            "externalId": "family_001",
+            "groupName": "Family",
+            "groupStatus": "ACTIVE",
+            "primary": False,
+            "defaultGroup": True,
+        }
+    ]

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.contract.sandbox_kit import GROUP, PRIMARY, SECONDARIES, UNCLE, in_process
+from tiersync.errors import SettingsError
 from tiersync.sandbox.app import VERBS
 from tiersync.sandbox.patch import known
-from tiersync.sandbox.settings import SandboxSettings
+from tiersync.sandbox.settings import SandboxSettings, load
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
 MARKED = set(re.findall(r"`([^`\n]+)`", PAGE))
@@ -65,3 +66,19 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert (settings.port, settings.webhook_url) == (9001, "http://127.0.0.1:8080/webhook")
     assert (settings.host, settings.org_id) == ("127.0.0.1", 50614)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("PORT", "99999999", "TIERSYNC_SANDBOX_PORT: Input should be less than or equal to 65535"),
+        ("WEBHOOK_URL", "nonsense", "TIERSYNC_SANDBOX_WEBHOOK_URL"),
+        ("PROT", "9001", "there is no such setting; did you mean TIERSYNC_SANDBOX_PORT?"),
+    ],
+)
+def test_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str) -> None:
+    """A setting that is wrong, or that there is not, is named by its variable."""
+    monkeypatch.setenv(f"TIERSYNC_SANDBOX_{variable}", value)
+
+    with pytest.raises(SettingsError, match=re.escape(says)):
+        load()

@@ -247,5 +247,5 @@ async def test_a_batch_can_wait_for_its_time() -> None:
         await until(emitted)
         events = await lab.settled()
 
-    assert answer.json() == {"scheduled": "2026-03-10T12:00:00Z"}
+    assert answer.json() == {"scheduled": "2026-03-10T12:00:00Z", "eventIds": []}
     assert [event["eventName"] for event in events] == ["tierRenewed"]

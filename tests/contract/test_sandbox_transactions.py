@@ -264,3 +264,18 @@ async def test_fleets_earn_by_flag(flags: dict[str, Any], expected: str, dies: s
     earners = [who for who, _ in moved(bought)]
     assert earners == ([2, fleet["id"]] if expected == "group" else [2])
     assert [row["expiryDate"] for row in fleet["expirySchedules"]] == ([] if dies is None else [dies])
+
+
+async def test_what_was_returned_whole_is_not_returned_again() -> None:
+    """A second return names the bill, as the caller knows it, and takes nothing more."""
+    async with in_process() as lab:
+        await plant(lab)
+        await buy(lab, "bill-7", 100)
+        await give_back(lab, "bill-7")
+        before = await everything(lab)
+        again = await give_back(lab, "bill-7")
+        after = await everything(lab)
+
+    assert (again.status_code, code_of(again)) == (400, 400)
+    assert "transaction bill-7 was returned already" in again.text
+    assert before == after

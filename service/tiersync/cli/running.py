@@ -39,7 +39,7 @@ def sandbox(
 ) -> None:
     """Serve a Capillary-shaped API with switches for every quirk and fault."""
     from tiersync.sandbox.app import serve as serve_sandbox
-    from tiersync.sandbox.settings import SandboxSettings
+    from tiersync.sandbox.settings import load
 
     given: dict[str, Any] = {
         "host": host,
@@ -48,7 +48,7 @@ def sandbox(
         "webhook_secret": webhook_secret,
         "state": state,
     }
-    serve_sandbox(SandboxSettings(**{name: value for name, value in given.items() if value is not None}))
+    serve_sandbox(load(**{name: value for name, value in given.items() if value is not None}))
 
 
 def demo(

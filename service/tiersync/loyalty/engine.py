@@ -175,6 +175,10 @@ class Engine:
         """A holder's standing on a ladder."""
         return self._state.standings.get(ladder, holder)
 
+    def counted(self, holder: HolderId, ladder: LadderId, at: datetime) -> Decimal:
+        """What the review to come would count if it were held now."""
+        return self._state.standings.counted(ladder, holder, instant(at))
+
     def level(self, holder: HolderId, ladder: LadderId) -> str:
         """A holder's level on a ladder."""
         self._state.standings.get(ladder, holder)

@@ -81,6 +81,11 @@ class Standings:
             raise LoyaltyError(f"{holder} does not stand on ladder {ladder}")
         return self._standings[ladder, holder]
 
+    def counted(self, ladder: LadderId, holder: HolderId, at: datetime) -> Decimal:
+        """What a holder has collected for the review to come, as known before `at`."""
+        rungs = self._ladder(ladder)
+        return self._in_period((ladder, holder), rungs.stay_metric or rungs.metric, self.get(ladder, holder).period, at)
+
     def levels(self, holder: HolderId) -> Mapping[LadderId, str]:
         """The holder's level on every ladder they stand on; never changed, so that who asked can keep it."""
         return self._levels.get(holder, {})

@@ -19,7 +19,7 @@ def amount_of(value: object, name: str, code: int, places_max: int = 4) -> Decim
     except InvalidOperation:
         amount = None
     if amount is None or not amount.is_finite() or not 0 <= amount <= AMOUNT_MAX:
-        raise LoyaltyError(f"{name} value is invalid", code)
+        raise LoyaltyError(f"{name} value is invalid: a number from 0 to {AMOUNT_MAX:.0e} is needed", code)
     if -int(amount.normalize().as_tuple().exponent) > places_max:
         raise LoyaltyError(f"{name} has more than {places_max} decimal places", code)
     return amount

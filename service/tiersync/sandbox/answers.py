@@ -9,6 +9,7 @@ from tiersync.errors import LoyaltyError
 Refusals = Literal["400", "200", "empty", "html"]
 
 OK = 200
+INVALID = 400
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -25,9 +26,29 @@ class Answer:
     code: int | None = None
 
 
-def error_v2(code: int, message: str, status: int) -> Answer:
+def error_entry(code: int, message: str, reason: str = "") -> dict[str, object]:
+    """Build an entry of `errors`; `reason` is a word of ours where no code is published."""
+    entry: dict[str, object] = {"status": False, "code": code, "message": message}
+    return {**entry, "reason": reason} if reason else entry
+
+
+def entry_of(refused: LoyaltyError) -> dict[str, object]:
+    """Build the entry of `errors` that a refusal makes."""
+    return error_entry(refused.code or INVALID, str(refused), refused.reason)
+
+
+#: An item of a batch that failed, as examples show it; its shape is not documented: the same keys and `errors`.
+FAILED_ITEM: dict[str, object] = {
+    "entityId": None,
+    "result": None,
+    "errors": [{"status": False, "code": 400, "message": "why"}],
+    "warnings": [],
+}
+
+
+def error_v2(code: int, message: str, status: int, reason: str = "") -> Answer:
     """Build the error body seen on v2."""
-    body = {"warnings": [], "errors": [{"status": False, "code": code, "message": message}]}
+    body = {"warnings": [], "errors": [error_entry(code, message, reason)]}
     return Answer(body, status, code=code)
 
 
@@ -67,12 +88,12 @@ def html_error(status: int, message: str) -> Answer:
 
 def refusal_v2(refused: LoyaltyError, form: Refusals) -> Answer:
     """Answer a refusal of the core; which HTTP status carries it is not documented, hence the switch."""
-    code = refused.code or 400
+    code = refused.code or INVALID
     match form:
         case "400":
-            return error_v2(code, str(refused), 400)
+            return error_v2(code, str(refused), 400, refused.reason)
         case "200":
-            return error_v2(code, str(refused), 200)
+            return error_v2(code, str(refused), 200, refused.reason)
         case "empty":
             return Answer(b"{}", 400, TEXT, code=code)
         case "html":

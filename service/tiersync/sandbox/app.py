@@ -5,8 +5,9 @@ serve(SandboxSettings())    the same on a port, until interrupted
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from tiersync.sandbox import (
     routes_groups,
     routes_members,
     routes_points,
+    routes_registration,
     routes_tier_log,
     routes_token,
     routes_transactions,
@@ -42,7 +44,7 @@ from tiersync.sandbox.crm import routes as crm
 from tiersync.sandbox.crm.platform import Platform
 from tiersync.sandbox.desk import Desk, Seams
 from tiersync.sandbox.front import Front, again
-from tiersync.sandbox.pages import front_page, openapi
+from tiersync.sandbox.pages import front_page, openapi, welcome
 from tiersync.sandbox.seeds import example
 from tiersync.sandbox.sessionm import routes as sessionm
 from tiersync.sandbox.sessionm.club import Club
@@ -54,6 +56,7 @@ from tiersync.sandbox.wire import TRANSPORT
 #: The busiest first: routes are tried in this order.
 VERBS: tuple[Verb, ...] = (
     *routes_adjust.VERBS,
+    *routes_registration.VERBS,  # before customers: bulk is not the id of one
     *routes_customers.VERBS,
     *routes_groups.VERBS,
     *routes_members.VERBS,
@@ -91,14 +94,13 @@ def build(settings: SandboxSettings, seams: Seams | None = None) -> Starlette:
         paths.setdefault(verb.path, {})[verb.method] = verb
     desk.replay(lambda call: again(desk, _verb(paths, call), call))
     busy: set[int] = set()
-    document = openapi(verbs_here, __version__)
     page = front_page(verbs_here, settings)
 
     async def home(_: Request) -> Response:
         return PlainTextResponse(page)
 
     async def described(_: Request) -> Response:
-        return JSONResponse(document)
+        return JSONResponse(openapi(verbs_here, __version__))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -129,9 +131,24 @@ def _verb(paths: Mapping[str, Mapping[str, Verb]], call: Kept) -> Verb:
     return verb
 
 
+class Server(uvicorn.Server):
+    """A server that says where it listens as soon as it does, also when its output goes to a file."""
+
+    def __init__(self, config: uvicorn.Config, settings: SandboxSettings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            print(welcome(self._settings, port), flush=True)  # noqa: T201 - told to whoever started it
+
+
 def serve(settings: SandboxSettings) -> None:
     """Run on `settings.host` and `settings.port` until interrupted."""
-    uvicorn.run(
+    config = uvicorn.Config(
         build(settings),
         host=settings.host,
         port=settings.port,
@@ -140,6 +157,8 @@ def serve(settings: SandboxSettings) -> None:
         ws="none",
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
+    with suppress(KeyboardInterrupt):
+        Server(config, settings).run()
 
 
 def real_seams() -> Seams:

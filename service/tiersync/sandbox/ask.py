@@ -43,6 +43,8 @@ class Ask:
 
     def json(self) -> object:
         """Return the body as JSON; refuses with 400."""
+        if not self.body:
+            raise LoyaltyError("a JSON body is mandatory here", INVALID)
         try:
             return from_json(self.body, allow_inf_nan=False)
         except ValueError as wrong:

@@ -120,7 +120,7 @@ class Bills:
         if key in self._bills:
             raise LoyaltyError(f"bill number {draft.number:.60} exists already for this customer", INVALID)
         world = self._world
-        holder = world.meet(draft.customer)
+        holder = world.places.meet(draft.customer)
         group = None if draft.group is None else draft.group.id
         attrs = self._attributes(draft)
         receipt = world.core.submit(on.PURCHASE, holder, now, lines=_lines(draft), attrs=attrs)
@@ -144,6 +144,8 @@ class Bills:
         if left and not world.habits.return_after_transition:
             raise LoyaltyError("the customer has left the group this transaction was made for", INVALID)
         event = world.core.engine.event(bill.event)
+        if not event.lines:
+            raise LoyaltyError(f"transaction {wanted.number:.60} was returned already: nothing is left of it", INVALID)
         name = world.core.next_id()
         receipt = world.core.noted(world.core.engine.reverse(bill.event, now, _returned(event, wanted), reversal=name))
         self._count_bought(bill, world.core.engine.event(bill.event).amount - event.amount)
@@ -152,12 +154,12 @@ class Bills:
     def _attributes(self, draft: Draft) -> dict[str, object]:
         world, group = self._world, draft.group
         attrs: dict[str, object] = {f"extField_{name}": value for name, value in (draft.fields or {}).items()}
-        attrs |= {"billNumber": draft.number, "program": world.scheme(draft.programme).program}
+        attrs |= {"billNumber": draft.number, "program": world.programmes.scheme(draft.programme).program}
         if group is None or (group.hierarchy is not None and world.habits.fleet_entity == "USER"):
             return attrs
-        attrs |= {"group": world.meet_group(group), "memberCount": world.register.active_count(group.id)}
+        attrs |= {"group": world.places.meet_group(group), "memberCount": world.register.active_count(group.id)}
         if group.primary is not None and group.primary != draft.customer:
-            attrs["primary"] = world.meet(group.primary)
+            attrs["primary"] = world.places.meet(group.primary)
         if group.hierarchy is not None:
             attrs["fleet"] = True
         return attrs
@@ -178,7 +180,7 @@ class Bills:
 
     def points_of(self, entry: Entry) -> Points | None:
         """Return what an entry did to a wallet; None for one of a programme that was replaced."""
-        found = self._world.wallet(entry.account)
+        found = self._world.programmes.wallet(entry.account)
         if found is None or entry.kind not in {Kind.EARN, Kind.REVERSE}:
             return None
         return Points(found[0], customer_named(entry.holder), group_named(entry.holder), found[1], entry.amount)

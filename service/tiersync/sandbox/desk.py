@@ -15,6 +15,7 @@ from tiersync.loyalty.groups import Change, Flags, Group
 from tiersync.sandbox.adjusting import Rules
 from tiersync.sandbox.bills import Bills
 from tiersync.sandbox.calls import CallLog
+from tiersync.sandbox.confirming import OneTimeCodes
 from tiersync.sandbox.credentials import Credentials
 from tiersync.sandbox.emitter import Emitter, Event
 from tiersync.sandbox.events import EVENT_NAMES, Stamp, body, customer_of, is_echo, name_of, ref_id
@@ -95,6 +96,7 @@ class Desk:
         self.bills = Bills(self.world)
         self.wallets = Wallets(self.world, self.bills)
         self.fleets = Fleets(self.world)
+        self.codes = OneTimeCodes()
         if example:
             self._furnish(self.world, self.clock())
         if self.settings.webhook_url is not None:
@@ -298,6 +300,7 @@ def habits(switches: OrganisationSwitches) -> Habits:
         fleet_entity=switches.fleet_entity,
         return_after_transition=switches.return_after_transition,
         group_redemption=switches.group_redemption,
+        cross_member_redemption=switches.cross_member_redemption,
         batch_at=time.fromisoformat(switches.batch_at),
     )
 

@@ -15,9 +15,11 @@ from tiersync.loyalty.groups import (
     Companies,
     CustomerId,
     Draft,
+    Group,
     GroupId,
     Joiner,
     Permission,
+    refuse,
 )
 from tiersync.sandbox.world import Fact, World
 
@@ -76,6 +78,21 @@ class Fleets:
             return [], None
         joiner = Joiner(made.customer, permissions=admission.permissions or LOWER)
         return world.join(admission.group, joiner, now), None
+
+    def role_below(self, customer: CustomerId) -> str | None:
+        """Return the role below the one a customer has, None if there is none."""
+        made = self.companies.association(customer)
+        return None if made is None else self.companies.hierarchy(made.hierarchy).role(made.role).child
+
+    def require_company(self, group: Group, customer: CustomerId) -> None:
+        """Refuse, with 1622, who belongs to another company than the group's and those above and below it."""
+        made = self.companies.association(customer)
+        if made is None or group.company is None:
+            return
+        lines = (self.companies.lineage(made.company), self.companies.lineage(group.company))
+        mine, theirs = ({company.external_id for company in line} for line in lines)
+        if group.company not in mine and made.company not in theirs:
+            raise refuse(Code.OTHER_COMPANY, made.company)
 
     def shown(self, customer: CustomerId) -> Mapping[str, object] | None:
         """Return a customer's association as the APIs show it, None if there is none."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tiersync.sandbox.credentials import basic
 from tiersync.sandbox.settings import SandboxSettings
+from tiersync.sandbox.shapes import REFUSALS, answered, shape
 from tiersync.sandbox.verbs import Verb
 
 PATH_EXAMPLES = {
@@ -63,6 +64,8 @@ def _operation(verb: Verb) -> dict[str, object]:
         required = starred.endswith("*")
         schema = {"type": "string"}
         parameters.append({"name": name, "in": "query", "required": required, "schema": schema, "example": text})
+    success = {"example": verb.example, "schema": answered(verb.envelope, verb.example)}
+    refusal = REFUSALS[verb.envelope]
     operation: dict[str, object] = {
         "summary": verb.summary,
         "operationId": f"{verb.method.lower()}_{verb.handle.__name__}_{verb.family or 'control'}",
@@ -70,12 +73,12 @@ def _operation(verb: Verb) -> dict[str, object]:
         "security": [] if verb.open_ or verb.family is None else [{"basic": []}, {"token": []}],
         "parameters": parameters,
         "responses": {
-            "200": {"description": "success", "content": {"application/json": {"example": verb.example}}},
-            "default": {"description": "refused, or a fault", "content": {"application/json": {}}},
+            "2XX": {"description": "success", "content": {"application/json": success}},
+            "default": {"description": "refused, or a fault", "content": {"application/json": {"schema": refusal}}},
         },
     }
     if verb.body is not None:
-        content = {"example": verb.body} if verb.schema is None else {"example": verb.body, "schema": verb.schema}
+        content = {"example": verb.body, "schema": verb.schema or shape(verb.body, whole=False)}
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
@@ -85,6 +88,19 @@ def _tag(verb: Verb) -> str:
         if verb.path.startswith(prefix):
             return tag
     return TAGS.get(verb.family) or str(verb.family)
+
+
+def welcome(settings: SandboxSettings, port: int) -> str:
+    """Say where the sandbox listens, where its webhooks go, and what to do next."""
+    base = f"http://{settings.host}:{port}"
+    hook = settings.webhook_url or "nowhere yet (--webhook-url, or POST /v3/webHooks)"
+    kept = "in memory, gone at the end (--state FILE keeps it)" if settings.state is None else f"in {settings.state}"
+    return f"""The sandbox listens on {base}
+  what is there   curl -s {base}/         (the same for machines: {base}/openapi.json)
+  credentials     {settings.username} by Basic, or a token by POST /v3/oauth/token/generate; /sandbox needs none
+  webhooks go to  {hook}
+  organisation    {kept}
+Ctrl-C ends it."""
 
 
 def front_page(verbs: Sequence[Verb], settings: SandboxSettings) -> str:

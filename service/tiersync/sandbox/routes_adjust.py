@@ -7,17 +7,20 @@ from tiersync.sandbox.answers import Answer
 from tiersync.sandbox.ask import Ask
 from tiersync.sandbox.calls import TEXT_MAX, Call
 from tiersync.sandbox.desk import Desk
-from tiersync.sandbox.ids import customer_id, number
-from tiersync.sandbox.tiers import stamp_ordinal
+from tiersync.sandbox.ids import customer_id, group_id, number
+from tiersync.sandbox.tiers import Programme, stamp_ordinal
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.world import World
 
 IDENTIFIERS = ("mobile", "id", "externalId")
+GROUP_IDENTIFIERS = ("id", "externalId")
 
 
 def about(world: World, ask: Ask) -> CustomerId | None:
     """Say whom the call is about, as far as that can be seen."""
     name, value = ask.query.get("identifierName", ""), ask.query.get("identifierValue", "")
+    if ask.query.get("type") == "USERGROUP2":
+        return None
     if name == "id":
         return customer_id(value)
     person = world.people.find(name, value) if name in IDENTIFIERS else None
@@ -25,12 +28,21 @@ def about(world: World, ask: Ask) -> CustomerId | None:
 
 
 def adjust(desk: Desk, ask: Ask, call: Call) -> Answer:
-    """Change or renew one customer's tier."""
+    """Change or renew one customer's tier, or by the switch a group's own."""
     switches = desk.faults.switches
     if switches.answers.source == "required":
         ask.source()
-    if ask.query.get("type", "CUSTOMER") != "CUSTOMER":
-        raise LoyaltyError("manual adjustments are available for type CUSTOMER only", AdjustCode.INVALID)
+    kind = ask.query.get("type", "CUSTOMER")
+    if kind not in {"CUSTOMER", switches.answers.adjust_type}:
+        raise LoyaltyError(
+            "manual adjustments are available for type CUSTOMER only; the switch answers.adjust_type knows USERGROUP2",
+            AdjustCode.INVALID,
+        )
+    return _adjust_group(desk, ask, call) if kind == "USERGROUP2" else _adjust_customer(desk, ask, call)
+
+
+def _adjust_customer(desk: Desk, ask: Ask, call: Call) -> Answer:
+    switches = desk.faults.switches
     name, value = ask.require("identifierName"), ask.query.get("identifierValue", "")
     if name not in IDENTIFIERS:
         raise LoyaltyError(f"identifierName must be one of {', '.join(IDENTIFIERS)}", AdjustCode.INVALID)
@@ -39,7 +51,7 @@ def adjust(desk: Desk, ask: Ask, call: Call) -> Answer:
     person = desk.world.person(name, value)
     body = ask.fields()
     _note(call, body)
-    programme = desk.world.programme(body.get("programId"))
+    programme = desk.world.programmes.find(body.get("programId"))
     refused = switches.adjust.refuse.get(str(person.id)) if switches.adjust.refuse else None
     if refused is not None:
         raise LoyaltyError("Tier adjustment is not allowed for the customer", refused)
@@ -49,8 +61,31 @@ def adjust(desk: Desk, ask: Ask, call: Call) -> Answer:
     decision, facts = desk.world.adjust(person.id, programme, order, ask.now, desk.rules)
     call.effect = True
     desk.emit(facts, ask.request_id)
-    effects = [] if switches.answers.side_effects == "empty" else [_effect(decision)]
-    return Answer({"programId": programme.id, "entityId": person.id, "sideEffects": effects, "warnings": []})
+    return _answer(desk, programme, person.id, decision)
+
+
+def _adjust_group(desk: Desk, ask: Ask, call: Call) -> Answer:
+    """Change a group's own tier, which is nobody's else: no event is told of it, the group's tier log is."""
+    name, value = ask.require("identifierName"), ask.require("identifierValue")
+    if name not in GROUP_IDENTIFIERS:
+        raise LoyaltyError(f"identifierName must be one of {', '.join(GROUP_IDENTIFIERS)}", AdjustCode.INVALID)
+    number = group_id(value)
+    if name == "id" and number is None:
+        raise LoyaltyError("identifierValue should be numeric", AdjustCode.IDENTIFIER_NOT_NUMERIC)
+    by_id = name == "id"
+    group = desk.world.register.find(group=number if by_id else None, external_id=None if by_id else value)
+    body = ask.fields()
+    _note(call, body)
+    programme = desk.world.programmes.find(body.get("programId"))
+    decision = desk.world.adjust_group(group, programme, read(body, programme, desk.rules), ask.now, desk.rules)
+    call.effect = True
+    return _answer(desk, programme, group.id, decision, "USERGROUP2")
+
+
+def _answer(desk: Desk, programme: Programme, entity: int, decision: Decision, kind: str = "USER") -> Answer:
+    empty = desk.faults.switches.answers.side_effects == "empty"
+    effects = [] if empty else [{**_effect(decision), "entityType": kind}]
+    return Answer({"programId": programme.id, "entityId": entity, "sideEffects": effects, "warnings": []})
 
 
 def _note(call: Call, body: dict[str, object]) -> None:
@@ -65,7 +100,6 @@ def _effect(decision: Decision) -> dict[str, object]:
     """Say what changed; the keys are the same for all actions, "upgraded" on a downgrade too."""
     tier = decision.standing.tier
     return {
-        "entityType": "USER",
         "previousSlabName": decision.previous.name,
         "previousSlabNumber": decision.previous.number,
         "upgradedSlabName": tier.name,

@@ -1,9 +1,11 @@
 """The control API: switches, logs, reset. Not Capillary's; no credentials, own error envelope."""
 
+from tiersync.errors import LoyaltyError
 from tiersync.sandbox.answers import Answer, error_own
 from tiersync.sandbox.ask import Ask
 from tiersync.sandbox.calls import Call
 from tiersync.sandbox.desk import Desk
+from tiersync.sandbox.ids import customer_id
 from tiersync.sandbox.patch import Unpatchable, dump, known
 from tiersync.sandbox.verbs import Verb
 
@@ -61,6 +63,15 @@ def reset(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handl
     return Answer({"reset": True})
 
 
+def one_time_code(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handler
+    """Issue the code that the customer would get by message; it confirms one change of a group."""
+    customer = customer_id(ask.fields().get("customer"))
+    if customer is None:
+        raise LoyaltyError("customer must be the id of a customer")
+    desk.world.people.require(customer)
+    return Answer({"customer": customer, "validationCode": desk.codes.issue(customer)})
+
+
 VERBS = (
     Verb(
         "GET",
@@ -77,7 +88,7 @@ VERBS = (
         "Change switches; what is not named stays as it is",
         "own",
         body={"adjust": {"rate_limited": {"every": 7}}, "events": {"tiers": "null"}},
-        example={"now": {"adjust": {"rate_limited": {"every": 7}}}},
+        example={"now": {"adjust": {"overlap": True}, "events": {"tiers": "null"}}},
     ),
     Verb(
         "GET",
@@ -105,5 +116,14 @@ VERBS = (
         "own",
         query=(("example", "true"),),
         example={"reset": True},
+    ),
+    Verb(
+        "POST",
+        "/sandbox/otp",
+        one_time_code,
+        "Issue a customer's one-time code, as by message, for what the OTP flags ask to be confirmed",
+        "own",
+        body={"customer": 564662499},
+        example={"customer": 564662499, "validationCode": "123456"},
     ),
 )

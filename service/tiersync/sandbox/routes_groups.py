@@ -1,6 +1,7 @@
 """`/v2/userGroup2`: create, update, read, delete, search (`contracts/capillary.md` 3.1, 3.2)."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from tiersync.errors import LoyaltyError
@@ -12,7 +13,8 @@ from tiersync.sandbox.calls import Call
 from tiersync.sandbox.core import group_holder
 from tiersync.sandbox.desk import Desk
 from tiersync.sandbox.ids import customer_id, group_id
-from tiersync.sandbox.tiers import Programme, stamp_iso
+from tiersync.sandbox.summaries import expiry_schedules, gaps, points_summary, wanted_gap
+from tiersync.sandbox.tiers import stamp_iso
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.world import World
 
@@ -50,6 +52,12 @@ def named(world: World, ask: Ask) -> Group:
     )
 
 
+def by_primary(desk: Desk, ask: Ask, group: Group) -> AbstractContextManager[None]:
+    """Let the primary confirm a change of the group, where the organisation asks for it."""
+    asked = desk.faults.switches.organisation.primary_otp
+    return desk.codes.confirmed(group.primary, ask.query.get("validationCode"), asked=asked)
+
+
 def create(desk: Desk, ask: Ask, call: Call) -> Answer:
     """Create an empty group."""
     change = desk.world.register.create(_draft(ask.fields()), ask.now)
@@ -68,7 +76,8 @@ def update(desk: Desk, ask: Ask, call: Call) -> Answer:
         group = desk.world.register.find(
             group=number, external_id=external_id if isinstance(external_id, str) else None
         )
-    change = desk.world.register.update(group.id, _draft(body), ask.now)
+    with by_primary(desk, ask, group):
+        change = desk.world.register.update(group.id, _draft(body), ask.now)
     call.effect = True
     desk.emit([change], ask.request_id)
     return Answer(
@@ -100,7 +109,7 @@ def get(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handler
         "maxGroupSize": group.max_size,
         "lifeTimePurchases": plain(desk.bills.bought(group.id)),
         "expiredPoints": [],
-        "expirySchedules": _expiries(desk, group, ask.now),
+        "expirySchedules": expiry_schedules(world, group_holder(group.id), ask.now),
         "totalActiveMembers": active,
         "totalExitedMembers": len(members) - active,
         "extendedFields": dict(group.extended_fields),
@@ -115,13 +124,24 @@ def get(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handler
             "hierarchyDefinitionCode": company.hierarchy,
         }
     if ask.flag("programDetails"):
-        body["pointsSummaries"] = [_summary(desk, group, programme, ask.now) for programme in _summarised(desk)]
-    return Answer(body)
+        body["pointsSummaries"] = summaries(desk, group, ask.now)
+    return Answer({**body, **_gaps(desk, ask, group)})
+
+
+def _gaps(desk: Desk, ask: Ask, group: Group) -> dict[str, object]:
+    """Say how far the group's own tier is from the next one and from renewal, where that is asked for."""
+    if not (wanted_gap(ask, "gapToUpgradeFor") or wanted_gap(ask, "gapToRenewFor")):
+        return {}
+    programme = desk.world.programmes.default()
+    where = (programme, group_holder(group.id), desk.world.places.group_standing(programme, group))
+    return gaps(desk.world, ask, *where)
 
 
 def delete(desk: Desk, ask: Ask, call: Call) -> Answer:
     """Delete a group; no event is documented for that."""
-    desk.world.register.delete(named(desk.world, ask).id, ask.now)
+    group = named(desk.world, ask)
+    with by_primary(desk, ask, group):
+        desk.world.register.delete(group.id, ask.now)
     call.effect = True
     return Answer({"warnings": []})
 
@@ -172,45 +192,18 @@ def _row(row: Membership, show_primary: bool) -> dict[str, object]:  # noqa: FBT
     }
 
 
-def _summary(desk: Desk, group: Group, programme: Programme, now: datetime) -> dict[str, object]:
-    """Summarise the group's own points and tier in one programme."""
-    world = desk.world
-    standing = world.group_standing(programme, group)
-    above = programme.above(standing.tier)
-    scheme, holder = world.scheme(programme).program, group_holder(group.id)
-    return {
-        "lifetimePoints": plain(world.core.earned(scheme, holder)),
-        "loyaltyPoints": plain(world.core.points(scheme, holder, now)),
-        "userGroup2Id": group.id,
-        "currentSlab": standing.tier.name,
-        "currentSlabDescription": f"Tier {standing.tier.number}",
-        "nextSlab": above.name if above else "",
-        "nextSlabSerialNumber": above.number if above else -1,
-        "slabSNo": standing.tier.number,
-        "slabExpiryDate": stamp_iso(standing.expires),
-        "programId": programme.id,
-        "programTitle": programme.name,
-    }
-
-
-def _summarised(desk: Desk) -> list[Programme]:
-    """Return the programmes a group has a balance in: all of them by flag, else the default one."""
-    world = desk.world
-    if desk.faults.switches.organisation.points_by_programme:
-        return list(world.programmes.values())
-    return [world.default_programme()]
-
-
-def _expiries(desk: Desk, group: Group, now: datetime) -> list[dict[str, object]]:
-    """List when which of the group's points die."""
-    world, rows = desk.world, list[dict[str, object]]()
-    for programme in world.programmes.values():
-        for left, ends in world.core.dying(world.scheme(programme).program, group_holder(group.id), now):
-            day = ends.strftime("%Y-%m-%d")
-            rows.append(
-                {"points": plain(left), "expiryDate": day, "expiryDateISO": stamp_iso(ends), "programId": programme.id}
-            )
-    return rows
+def summaries(desk: Desk, group: Group, now: datetime) -> list[dict[str, object]]:
+    """Summarise the group's own points and tier: in each programme by flag, else in the default one."""
+    world, holder = desk.world, group_holder(group.id)
+    each = desk.faults.switches.organisation.points_by_programme
+    programmes = list(world.programmes) if each else [world.programmes.default()]
+    return [
+        {
+            **points_summary(world, programme, holder, world.places.group_standing(programme, group), now),
+            "userGroup2Id": group.id,
+        }
+        for programme in programmes
+    ]
 
 
 def _matches(world: World, group: Group, query: str) -> bool:
@@ -271,7 +264,13 @@ VERBS = (
         "v2",
         "groups",
         customer=about,
-        query=(*NAMED_QUERY, ("programDetails", "true"), ("companyDetails", "true")),
+        query=(
+            *NAMED_QUERY,
+            ("programDetails", "true"),
+            ("companyDetails", "true"),
+            ("gapToUpgradeFor", "true"),
+            ("gapToRenewFor", "true"),
+        ),
         example={
             "id": 3918893,
             "externalId": "family_001",
@@ -311,7 +310,10 @@ VERBS = (
         query=(("q*", "family_001"), ("limit", "10"), ("offset", "0")),
         example={
             "pagination": {"limit": 10, "offset": 0, "total": 1},
-            "data": [{"groupId": 3918893, "groupExternalId": "family_001", "primaryMemberId": 566998132}],
+            "data": [
+                {"groupId": 3918893, "groupExternalId": "family_001", "primaryMemberId": 566998132},
+                {"groupId": 3918894, "groupExternalId": "without_primary", "primaryMemberId": None},
+            ],
             "warnings": [],
             "errors": [],
         },

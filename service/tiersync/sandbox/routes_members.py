@@ -6,13 +6,13 @@ from typing import Literal
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups import Code, CustomerId, GroupId, Joiner, Membership, Permission, Role
 from tiersync.sandbox.amounts import plain
-from tiersync.sandbox.answers import Answer
+from tiersync.sandbox.answers import FAILED_ITEM, Answer, entry_of
 from tiersync.sandbox.ask import INVALID, Ask
 from tiersync.sandbox.calls import Call
 from tiersync.sandbox.desk import Desk
 from tiersync.sandbox.ids import customer_id, group_id
 from tiersync.sandbox.routes_customers import identifiers
-from tiersync.sandbox.routes_groups import NAMED_QUERY, NO_GROUP, about, named
+from tiersync.sandbox.routes_groups import NAMED_QUERY, NO_GROUP, about, by_primary, named
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.world import Fact, World
 
@@ -66,13 +66,16 @@ def join(desk: Desk, ask: Ask, call: Call) -> Answer:
     group = named(desk.world, ask)
     items = ask.items()
     shown = desk.faults.switches.answers.join_active == "true"
+    flags = desk.faults.switches.organisation
     facts: list[Fact] = []
     response: list[dict[str, object]] = []
     failures = 0
     for item in items:
         try:
             joiner = _joiner(item)
-            happened = desk.world.join(group.id, joiner, ask.now)
+            desk.fleets.require_company(group, joiner.customer)
+            with desk.codes.confirmed(joiner.customer, _fields(item).get("validationCode"), asked=flags.otp):
+                happened = desk.world.join(group.id, joiner, ask.now)
         except LoyaltyError as refused:
             failures += 1
             response.append(_failed(item, refused))
@@ -103,7 +106,9 @@ def leave(desk: Desk, ask: Ask, call: Call) -> Answer:
     person = desk.world.people.find(name, ask.require("identifierValue"))
     if person is None:
         raise LoyaltyError("User does not exist", Code.PERSON_UNKNOWN)
-    facts = desk.world.leave(number, person.id, ask.now)
+    flags = desk.faults.switches.organisation
+    with desk.codes.confirmed(person.id, ask.query.get("validationCode"), asked=flags.otp):
+        facts = desk.world.leave(number, person.id, ask.now)
     call.effect = True
     desk.emit(facts, ask.request_id)
     return Answer({"warnings": [], "errors": [], "success": True})
@@ -116,7 +121,8 @@ def transfer(desk: Desk, ask: Ask, call: Call) -> Answer:
     if source is None or target is None or not isinstance(users, list):
         raise LoyaltyError("leaveGroupId, joinGroupId and userIds are mandatory", Code.DETAILS_MISSING)
     customers = [_user(user) for user in users]
-    changes = desk.world.register.transfer(_group(source), _group(target), customers, ask.now)
+    with by_primary(desk, ask, desk.world.register.group(_group(source))):
+        changes = desk.world.register.transfer(_group(source), _group(target), customers, ask.now)
     call.effect = True
     desk.emit(changes, ask.request_id)
     return Answer({"warnings": [], "errors": [], "success": True})
@@ -127,18 +133,20 @@ def permissions(desk: Desk, ask: Ask, call: Call) -> Answer:
     group = named(desk.world, ask)
     response: list[dict[str, object]] = []
     failures = 0
-    for item in ask.items():
-        try:
-            fields = _fields(item)
-            granted = _permissions(fields.get("permissions"))
-            row = desk.world.register.permit(group.id, _user(fields.get("userId")), granted)
-        except LoyaltyError as refused:
-            failures += 1
-            response.append(_failed(item, refused))
-            continue
-        call.effect = True
-        result = {"userId": row.customer, "groupId": group.id, "permissions": ",".join(granted)}
-        response.append({"entityId": {"userId": row.customer}, "result": result, "warnings": []})
+    items = ask.items()
+    with by_primary(desk, ask, group):
+        for item in items:
+            try:
+                fields = _fields(item)
+                granted = _permissions(fields.get("permissions"))
+                row = desk.world.register.permit(group.id, _user(fields.get("userId")), granted)
+            except LoyaltyError as refused:
+                failures += 1
+                response.append(_failed(item, refused))
+                continue
+            call.effect = True
+            result = {"userId": row.customer, "groupId": group.id, "permissions": ",".join(granted)}
+            response.append({"entityId": {"userId": row.customer}, "result": result, "warnings": []})
     return _batch(response, failures)
 
 
@@ -149,8 +157,7 @@ def _batch(response: list[dict[str, object]], failures: int) -> Answer:
 
 def _failed(item: object, refused: LoyaltyError) -> dict[str, object]:
     """Show a failed item; its shape is not documented: the same keys and `errors`."""
-    error = {"status": False, "code": refused.code or INVALID, "message": str(refused)}
-    return {"entityId": item, "result": None, "errors": [error], "warnings": []}
+    return {"entityId": item, "result": None, "errors": [entry_of(refused)], "warnings": []}
 
 
 def _fields(item: object) -> dict[str, object]:
@@ -269,9 +276,9 @@ VERBS = (
         query=NAMED_QUERY,
         body=[JOIN_ITEM],
         example={
-            "response": [{"entityId": JOIN_ITEM, "result": JOIN_ITEM, "warnings": []}],
-            "totalCount": 1,
-            "failureCount": 0,
+            "response": [{"entityId": JOIN_ITEM, "result": JOIN_ITEM, "warnings": []}, FAILED_ITEM],
+            "totalCount": 2,
+            "failureCount": 1,
         },
     ),
     Verb(
@@ -305,6 +312,13 @@ VERBS = (
         customer=about,
         query=NAMED_QUERY,
         body=[{"userId": 564662499, "permissions": "allow_points_transfer"}],
-        example={"response": [], "totalCount": 1, "failureCount": 0},
+        example={
+            "response": [
+                {"entityId": {"userId": 564662499}, "result": {"permissions": "allow_points_transfer"}, "warnings": []},
+                FAILED_ITEM,
+            ],
+            "totalCount": 2,
+            "failureCount": 1,
+        },
     ),
 )

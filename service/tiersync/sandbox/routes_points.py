@@ -9,6 +9,8 @@ from tiersync.sandbox.amounts import amount_of, plain
 from tiersync.sandbox.answers import Answer, answer_v1, item_status
 from tiersync.sandbox.ask import INVALID, Ask
 from tiersync.sandbox.calls import Call
+from tiersync.sandbox.core import customer_named
+from tiersync.sandbox.core import group_named as group_behind
 from tiersync.sandbox.desk import Desk
 from tiersync.sandbox.routes_transactions import FAILED, PARTLY, buyer, group_named
 from tiersync.sandbox.verbs import Verb
@@ -35,7 +37,7 @@ def is_redeemable(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 -
     """Say whether points could be redeemed now, and what they are worth."""
     person = buyer(desk.world, ask.query)
     points = _points(ask.query.get("points"))
-    programme = desk.world.programme(ask.require("program_id"))
+    programme = desk.world.programmes.find(ask.require("program_id"))
     wish = Wish(person.id, points, programme, _wallet(desk, person, ask.query), ask.flag("group_redemption"))
     shown: dict[str, object] = {"points": plain(points), "points_currency_ratio": str(programme.ratio)}
     try:
@@ -98,7 +100,7 @@ def _wish(desk: Desk, ask: Ask, item: object) -> Wish:
     return Wish(
         customer=person.id,
         points=_points(item.get("points_redeemed")),
-        programme=desk.world.programme_or_default(ask.query.get("program_id")),
+        programme=desk.world.programmes.find_or_default(ask.query.get("program_id")),
         group=_wallet(desk, person, {**ask.query, **item}),
         grouped=item.get("group_redemption") in (True, "true"),
         reference=_text(item.get("external_reference_number")),
@@ -136,7 +138,7 @@ def _redeemed(desk: Desk, redemption: Redemption) -> dict[str, object]:
         "redemption_id": redemption.id,
         "item_status": item_status(DONE, "Points redeemed successfully", success=True),
     }
-    return {**row, "is_group_redemption": True} if wish.grouped else row
+    return {**row, "is_group_redemption": True} if wish.grouped or redemption.givers else row
 
 
 def _listed(redemption: Redemption) -> dict[str, object]:
@@ -158,6 +160,14 @@ def _listed(redemption: Redemption) -> dict[str, object]:
                 "programCurrentPoints": plain(share.left),
             }
             for share in redemption.shares
+        ],
+        "redemption_breakup_by_member": [
+            {
+                "entityType": "USER" if group_behind(holder) is None else "USERGROUP2",
+                "entityId": customer_named(holder) or group_behind(holder),
+                "pointsRedeemed": plain(points),
+            }
+            for holder, points in redemption.givers
         ],
     }
 

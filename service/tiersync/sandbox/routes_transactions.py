@@ -10,7 +10,7 @@ from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups import CustomerId, Group, GroupId, Person
 from tiersync.sandbox.adjusting import AdjustCode
 from tiersync.sandbox.amounts import plain
-from tiersync.sandbox.answers import Answer, answer_v1, item_status
+from tiersync.sandbox.answers import FAILED_ITEM, Answer, answer_v1, entry_of, item_status
 from tiersync.sandbox.ask import Ask
 from tiersync.sandbox.bill_forms import INVALID, Form, read_v1, read_v2
 from tiersync.sandbox.bills import Draft, Effect, Points, Return
@@ -26,6 +26,7 @@ BATCH_TOO_LARGE = 1_060
 ADDED = 600
 FAILED = 500
 PARTLY = 201
+NAMES = "identifierName and identifierValue, or one of id, mobile, email, external_id and card_number"
 #: How v1.1 names the fields of a customer, each with the identifier it is.
 V1_IDENTIFIERS = (("id", "id"), ("mobile", "mobile"), ("email", "email"), ("external_id", "externalId"))
 
@@ -58,8 +59,7 @@ def add_many(desk: Desk, ask: Ask, call: Call) -> Answer:
             effect = _take(desk, ask, call, read_v2(item))
         except LoyaltyError as refused:
             failures += 1
-            error = {"status": False, "code": refused.code or INVALID, "message": str(refused)}
-            response.append({"entityId": None, "result": None, "errors": [error], "warnings": []})
+            response.append({"entityId": None, "result": None, "errors": [entry_of(refused)], "warnings": []})
             continue
         result = {"createdId": effect.bill.id, "sideEffects": _effects(effect)}
         response.append({"entityId": effect.bill.id, "result": result, "warnings": []})
@@ -100,7 +100,7 @@ def _take(desk: Desk, ask: Ask, call: Call, form: Form) -> Effect:
             person.id,
             form.number,
             form.amount or Decimal(0),
-            desk.world.programme_or_default(form.names.get("programId", ask.query.get("program_id"))),
+            desk.world.programmes.find_or_default(form.names.get("programId", ask.query.get("program_id"))),
             desk.bills.group_for(person.id, group_named(desk.world, {**ask.query, **form.names})),
             form.items,
             form.fields,
@@ -127,7 +127,7 @@ def buyer(world: World, names: Mapping[str, object]) -> Person:
             return world.person(kind, str(value))
     if names.get("card_number"):
         return world.person("cardnumber", str(names["card_number"]))
-    raise LoyaltyError("the customer is not named", AdjustCode.INVALID)
+    raise LoyaltyError(f"the customer is not named: give {NAMES}", AdjustCode.INVALID)
 
 
 def group_named(world: World, names: Mapping[str, object]) -> Group | None:
@@ -201,7 +201,18 @@ EFFECTS = [
         "awardedPoints": 1500,
         "awardType": "REGULAR",
         "type": "points",
-    }
+    },
+    {
+        "entityType": "USER",
+        "entityId": 566998132,
+        "programId": 973,
+        "previousSlabName": "Silver",
+        "previousSlabNumber": 1,
+        "upgradedSlabName": "Gold",
+        "upgradedSlabNumber": 2,
+        "slabExpiryDate": "30th Nov, 2027",
+        "type": "slab",
+    },
 ]
 
 VERBS = (
@@ -225,7 +236,14 @@ VERBS = (
         "v2",
         "transactions",
         body=[{"identifierType": "id", "identifierValue": "564662499", **BILL, "billNumber": "bill-0002"}],
-        example={"response": [{"entityId": 430310002, "result": {}}], "totalCount": 1, "failureCount": 0},
+        example={
+            "response": [
+                {"entityId": 430310002, "result": {"createdId": 430310002, "sideEffects": []}, "warnings": []},
+                FAILED_ITEM,
+            ],
+            "totalCount": 2,
+            "failureCount": 1,
+        },
     ),
     Verb(
         "POST",

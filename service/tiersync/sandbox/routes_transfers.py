@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.events import HolderId
-from tiersync.loyalty.groups import Code, CustomerId, GroupId
+from tiersync.loyalty.groups import Code, CustomerId, GroupId, refuse
 from tiersync.sandbox.adjusting import AdjustCode
 from tiersync.sandbox.amounts import amount_of, plain
 from tiersync.sandbox.answers import Answer
@@ -21,7 +21,6 @@ from tiersync.sandbox.tiers import stamp_iso
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.wallets import POINTS_INVALID_V2, Transfer, Transferred
 
-ENTITY_INVALID = 1_646
 #: How v2 spells the identifiers of a transfer, each with the identifier it is.
 KINDS = {"ID": "id", "MOBILE": "mobile", "EMAIL": "email", "EXTERNAL_ID": "externalId"}
 
@@ -59,11 +58,11 @@ def _between(desk: Desk, body: Mapping[str, object]) -> Transfer:
         taker=holder_of(taker),
         by=giver,
         points=amount_of(_points(body), "pointsToBeTransferred", POINTS_INVALID_V2, 3),
-        programme=desk.world.programme_or_default(body.get("programId", body.get("program_id"))),
+        programme=desk.world.programmes.find_or_default(body.get("programId", body.get("program_id"))),
         grouped=_grouped(body),
     )
-    desk.world.meet(giver)
-    desk.world.meet(taker)
+    desk.world.places.meet(giver)
+    desk.world.places.meet(taker)
     return wanted
 
 
@@ -86,8 +85,8 @@ def wallets(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a han
     customer, world = customer_id(ask.params["id"]), desk.world
     person = world.people.require(CustomerId(-1) if customer is None else customer)
     rows: list[dict[str, object]] = []
-    for programme in world.programmes.values():
-        standing, scheme = world.standing(programme, person.id), world.scheme(programme).program
+    for programme in world.programmes:
+        standing, scheme = world.places.standing(programme, person.id), world.programmes.scheme(programme).program
         points = world.core.points(scheme, holder_of(person.id), ask.now)
         promotional = world.core.promotional_points(scheme, holder_of(person.id), ask.now)
         rows.append(
@@ -115,7 +114,7 @@ def _wanted(desk: Desk, body: Mapping[str, object]) -> Transfer:
     mover = body.get("transferredBy")
     by = None if mover is None else _customer(desk, mover if isinstance(mover, dict) else {"id": mover})
     giver, taker = (_entity(desk, body.get(name), by) for name in ("fromEntity", "toEntity"))
-    programme = desk.world.programme_or_default(body.get("programId", body.get("program_id")))
+    programme = desk.world.programmes.find_or_default(body.get("programId", body.get("program_id")))
     return Transfer(giver, taker, customer_named(giver) if by is None else by, points, programme, _grouped(body))
 
 
@@ -131,7 +130,7 @@ def _grouped(body: Mapping[str, object]) -> bool:
 
 def _entity(desk: Desk, entity: object, by: CustomerId | None) -> HolderId:
     if not isinstance(entity, dict) or entity.get("type") not in {"CUSTOMER", "USERGROUP2"}:
-        raise LoyaltyError("entity type must be CUSTOMER or USERGROUP2", ENTITY_INVALID)
+        raise refuse(Code.ENTITY_TYPE_INVALID)
     if entity["type"] == "CUSTOMER":
         return desk.wallets.holder(_customer(desk, entity), None)
     if entity.get("externalId") is not None or entity.get("identifierName") == "externalId":

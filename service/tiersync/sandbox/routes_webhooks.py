@@ -134,7 +134,11 @@ HOOK_BODY = {
     "active": True,
     "customerIdentifiersToBeEnriched": ["INSTORE"],
 }
-HOOK_EXAMPLE = {"data": {"webHookId": 1, **HOOK_BODY, "noOfRetryAttempts": 0}, "errors": None, "warnings": None}
+HOOK_EXAMPLE = {
+    "data": {"webHookId": 1, **HOOK_BODY, "webHookHeaders": {}, "consumerGroupId": "55bd9129", "noOfRetryAttempts": 0},
+    "errors": None,
+    "warnings": None,
+}
 LOG_EXAMPLE = {
     "data": {
         "refId": "50614_566998132",

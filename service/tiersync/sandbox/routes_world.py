@@ -54,15 +54,15 @@ def state(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handl
         found = by_id.get(NO_GROUP if number is None else number) or world.register.find(external_id=wanted)
         groups = [found]
         standings = [
-            _standing(programme, row.customer, world.standing(programme, row.customer))
-            for programme in world.programmes.values()
+            _standing(programme, row.customer, world.places.standing(programme, row.customer))
+            for programme in world.programmes
             for row in world.register.members(found.id)
         ]
     else:
-        standings = [_standing(*each) for each in world.standings()]
+        standings = [_standing(*each) for each in world.places.standings()]
     return Answer(
         {
-            "programmes": [_programme(programme) for programme in world.programmes.values()],
+            "programmes": [_programme(programme) for programme in world.programmes],
             "groups": [_group(world, group) for group in groups],
             "standings": standings,
             "customers": len(world.people),
@@ -74,7 +74,7 @@ def converged(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a h
     """Say whether every active secondary is in its primary's tier."""
     world = desk.world
     named = ask.query.get("programId")
-    programme = world.default_programme() if named is None else world.programme(named)
+    programme = world.programmes.default() if named is None else world.programmes.find(named)
     differing = [
         {
             "group": each.group,
@@ -95,7 +95,7 @@ def decide(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a hand
     if customer is None:
         raise LoyaltyError("the customer id in the path must be a whole number")
     named = body.get("programId")
-    programme = world.default_programme() if named is None else world.programme(named)
+    programme = world.programmes.default() if named is None else world.programmes.find(named)
     wanted = body.get("tier")
     if isinstance(wanted, bool) or not isinstance(wanted, int | str | None):
         raise LoyaltyError("tier must be a tier's number or name")
@@ -130,7 +130,7 @@ def batch(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handl
     except ValidationError as wrong:
         raise readable(wrong) from wrong
     world, request_id = desk.world, ask.request_id
-    programme = world.default_programme() if wanted.program is None else world.programme(wanted.program)
+    programme = world.programmes.default() if wanted.program is None else world.programmes.find(wanted.program)
     customers = None if wanted.customers is None else [CustomerId(each) for each in wanted.customers]
     for customer in customers or ():
         world.people.require(customer)
@@ -140,8 +140,8 @@ def batch(desk: Desk, ask: Ask, call: Call) -> Answer:  # noqa: ARG001 - a handl
 
     if wanted.at is not None:
         desk.later(wanted.at, decide_all)
-        return Answer({"scheduled": stamp_iso(wanted.at.astimezone(UTC))})
-    return Answer({"eventIds": decide_all(ask.now)})
+        return Answer({"scheduled": stamp_iso(wanted.at.astimezone(UTC)), "eventIds": []})
+    return Answer({"scheduled": None, "eventIds": decide_all(ask.now)})
 
 
 def _action(value: object) -> CoreAction:
@@ -247,6 +247,6 @@ VERBS = (
         "Renew, or move by one tier, many customers at once (all primaries), now or at a set time",
         "own",
         body={"programId": 973, "action": "renew", "customers": [566998132], "at": "2036-12-01T02:30:00Z"},
-        example={"scheduled": "2036-12-01T02:30:00Z"},
+        example={"scheduled": None, "eventIds": []},
     ),
 )

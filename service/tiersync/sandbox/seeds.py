@@ -130,9 +130,9 @@ def _plant_group(world: World, seed: GroupSeed, now: datetime) -> Group:
         world.register.join(group.id, Joiner(customer, permissions=PERMISSIONS[:1]), now)
     if standing is not None:
         everybody = secondaries if seed.primary is None else [*secondaries, CustomerId(seed.primary)]
-        world.place(standing[0], everybody, standing[1], now)
+        world.places.plant(standing[0], everybody, standing[1], now)
     if primary_standing is not None and seed.primary is not None:
-        world.place(primary_standing[0], [CustomerId(seed.primary)], primary_standing[1], now)
+        world.places.plant(primary_standing[0], [CustomerId(seed.primary)], primary_standing[1], now)
     return world.register.find(group=group.id)
 
 
@@ -141,7 +141,7 @@ def _standing(
 ) -> tuple[Programme, Standing] | None:
     if wanted is None:
         return None
-    programme = world.default_programme() if seed.program is None else world.programme(ProgramId(seed.program))
+    programme = world.programmes.default() if seed.program is None else world.programmes.find(ProgramId(seed.program))
     tier = find_tier(programme, wanted)
     return programme, Standing(tier, expiry_after(now, tier.validity_days))
 

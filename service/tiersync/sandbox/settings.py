@@ -1,10 +1,16 @@
 """What the sandbox needs to start: nothing. Every field has a default and an environment variable."""
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tiersync.errors import SettingsError
+
+PREFIX = "TIERSYNC_SANDBOX_"
 
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Positive = Annotated[int, Field(ge=1)]
@@ -13,7 +19,7 @@ Positive = Annotated[int, Field(ge=1)]
 class SandboxSettings(BaseSettings):
     """Settings of `tiersync sandbox`; `TIERSYNC_SANDBOX_PORT=9000` sets `port`, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="TIERSYNC_SANDBOX_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     host: str = Field(
         default="127.0.0.1", description="address to listen on; loopback, because the control API has no lock"
@@ -57,3 +63,25 @@ class SandboxSettings(BaseSettings):
     )
     delivery_log_max: Positive = Field(default=100_000, description="deliveries kept for GET /sandbox/deliveries")
     body_bytes_max: Positive = Field(default=8_388_608, description="longest request body that is read")
+
+
+def load(**given: Any) -> SandboxSettings:
+    """Read the settings, or raise `SettingsError` with a line for each wrong one: its variable, why, what else."""
+    wrong = [_unknown(name) for name in sorted(os.environ) if name.startswith(PREFIX) and _field(name) is None]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    try:
+        return SandboxSettings(**given)
+    except ValidationError as error:
+        lines = [f"{PREFIX}{item['loc'][0]!s}".upper() + f": {item['msg']}" for item in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def _field(variable: str) -> str | None:
+    name = variable.removeprefix(PREFIX).lower()
+    return name if name in SandboxSettings.model_fields else None
+
+
+def _unknown(variable: str) -> str:
+    near = get_close_matches(variable, [PREFIX + name.upper() for name in SandboxSettings.model_fields], n=1)
+    return f"{variable}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")

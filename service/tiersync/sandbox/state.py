@@ -33,7 +33,11 @@ class StateFile:
     def __init__(self, path: Path, now: datetime) -> None:
         """Open the file, or found a new organisation in it. Refuses a line that is none of a state file."""
         self._path = path
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        try:
+            path.touch()
+            lines = path.read_bytes().splitlines(keepends=True)
+        except OSError as error:
+            raise LoyaltyError(f"the state cannot be kept in {path}: {error.strerror}") from error
         whole = [line for line in lines if line.endswith(b"\n")] or [_line({"founded": now.isoformat()})]
         self.founded = self._founded(whole[0])
         self.calls = [self._call(position, line) for position, line in enumerate(whole[1:], start=2)]

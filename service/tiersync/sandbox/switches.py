@@ -160,6 +160,10 @@ class AnswerSwitches(Strict):
     warnings: Literal["1656", "[{}]", "none"] = Field(
         default="1656", description="warnings of a group read: the usual 1656, an empty object, or none"
     )
+    adjust_type: Literal["CUSTOMER", "USERGROUP2"] = Field(
+        default="CUSTOMER",
+        description="type of an adjustment: customers only (2026 page), or a group's own tier too (2025 page)",
+    )
     source: Literal["required", "optional"] = Field(default="required", description="source of an adjustment")
     validity_upto: Literal["when_needed", "always"] = Field(
         default="when_needed", description="when an adjustment must carry manualSlabActionValidityUpto"
@@ -209,6 +213,21 @@ class OrganisationSwitches(Strict):
     )
     group_redemption: bool = Field(
         default=True, alias="ENABLE_GROUP_PROGRAMS_REDEMPTION", description="one redemption over several programmes"
+    )
+    cross_member_redemption: bool = Field(
+        default=False,
+        alias="ENABLE_CROSS_MEMBER_REDEMPTION",
+        description="who redeems for a group draws on its wallet and its members' own, what dies first going first",
+    )
+    otp: bool = Field(
+        default=False,
+        alias="CONF_USER_GROUP_OTP_ENABLE",
+        description="who joins or leaves a group confirms it by a one-time code",
+    )
+    primary_otp: bool = Field(
+        default=False,
+        alias="CONF_USER_GROUP_PRIMARY_USER_OTP_ENABLE",
+        description="the primary confirms changes of the group by a one-time code",
     )
     points_by_programme: bool = Field(
         default=False,

@@ -4,9 +4,7 @@ Verbs change it and return the facts that happened (`TierChanged`, `Change`) as 
 webhook bodies. Time is an argument.
 
 Where the cut runs: every tier of everybody is decided by an event of the core, and read from its ladders; a programme
-of bare tier names is a ladder nobody climbs by buying. One thing stays outside: a standing that was planted by seeding
-is a row here until something happens to its customer, who is then met by the core with that row. So 30,000 seeded
-members cost 30,000 rows and not 60,000 events, and the clock, which may review them, meets them all first.
+of bare tier names is a ladder nobody climbs by buying. `catalogue` has the programmes, `places` who stands where.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,9 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 
 from tiersync.errors import LoyaltyError
-from tiersync.loyalty.accounts import AccountName
-from tiersync.loyalty.capillary import SlabAction, points, promotional, slabs
-from tiersync.loyalty.events import HolderId
+from tiersync.loyalty.capillary import SlabAction
 from tiersync.loyalty.groups import (
     Change,
     CustomerId,
@@ -36,14 +32,15 @@ from tiersync.loyalty.records import LevelMove, Move, Reason
 from tiersync.loyalty.schemes import Scheme
 from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.adjusting import AdjustCode, Decision, Order, Rules, Validity, decide
-from tiersync.sandbox.core import SECOND, Core, customer_named, group_holder, group_named, holder_of
+from tiersync.sandbox.catalogue import Catalogue
+from tiersync.sandbox.core import SECOND, Core, customer_named, group_named
 from tiersync.sandbox.ids import number
+from tiersync.sandbox.places import Places
 from tiersync.sandbox.tiers import (
     FOREVER_DAYS,
     Activity,
     Direction,
     PointsContributed,
-    ProgramId,
     Programme,
     SlabLogged,
     Standing,
@@ -73,6 +70,7 @@ class Habits:
     fleet_entity: Literal["USER", "USERGROUP2"] = "USERGROUP2"
     return_after_transition: bool = False
     group_redemption: bool = True
+    cross_member_redemption: bool = False
     batch_at: time = time(2, 30)
 
 
@@ -94,118 +92,18 @@ class World:
         self.habits = habits
         self.people = People()
         self.register = Register(self.people, flags, FIRST_GROUP_ID)
-        self.programmes: dict[ProgramId, Programme] = {}
         self.core = Core()
+        self.programmes = Catalogue(self.core)
+        self.places = Places(self.core, self.people, self.programmes)
         self.slab_log: dict[GroupId, list[SlabLogged]] = {}
-        self._schemes: dict[ProgramId, Scheme] = {}
-        self._by_ladder: dict[str, ProgramId] = {}
-        self._by_wallet: dict[AccountName, tuple[ProgramId, bool]] = {}
-        self._decided: dict[ProgramId, dict[CustomerId, None]] = {}
-        self._planted: dict[ProgramId, dict[CustomerId, tuple[Standing, datetime]]] = {}
-
-    # Programmes and standings.
 
     def add_programme(self, programme: Programme, scheme: Callable[[str], Scheme], now: datetime) -> None:
         """Add a programme, or replace the one with its id: then everybody starts again in it, points included.
 
-        `scheme` builds what the core knows of it, given the name it has there. Refuses a bad condition.
+        Refuses a bad condition.
         """
-        before = self._schemes.get(programme.id)
-        built = scheme(str(programme.id) if before is None else f"{before.program}+")
-        self.core.define(built, now, None if before is None else before.program)
-        self.programmes[programme.id] = programme
-        self._schemes[programme.id] = built
-        self._by_ladder = {slabs(each.program): program for program, each in self._schemes.items()}
-        self._by_wallet = {
-            wallet: (program, kind is promotional)
-            for program, each in self._schemes.items()
-            for kind in (points, promotional)
-            for wallet in (kind(each.program),)
-        }
-        self._planted[programme.id], self._decided[programme.id] = {}, {}
-
-    def wallet(self, account: AccountName) -> tuple[Programme, bool] | None:
-        """Return whose wallet an account of the core is, and whether it is the one of promotional points."""
-        found = self._by_wallet.get(account)
-        return None if found is None else (self.programmes[found[0]], found[1])
-
-    def scheme(self, programme: Programme) -> Scheme:
-        """Return what the core knows of a programme."""
-        return self._schemes[programme.id]
-
-    def programme(self, given: object) -> Programme:
-        """Return a programme by the id in a request; refuses with 1101."""
-        read = number(given)
-        found = None if read is None else self.programmes.get(ProgramId(read))
-        if found is None:
-            raise LoyaltyError(f"Invalid programId {given!s:.30}", AdjustCode.PROGRAM_INVALID)
-        return found
-
-    def programme_or_default(self, given: object) -> Programme:
-        """Return the programme named, or the default one if none is. Refuses with 1101."""
-        return self.default_programme() if given in (None, "") else self.programme(given)
-
-    def default_programme(self) -> Programme:
-        """Return the programme marked as default, else the first; refuses with 1101 when there is none."""
-        for programme in self.programmes.values():
-            if programme.default:
-                return programme
-        for programme in self.programmes.values():
-            return programme
-        raise LoyaltyError("The organisation has no programme", AdjustCode.PROGRAM_INVALID)
-
-    def standing(self, programme: Programme, customer: CustomerId) -> Standing:
-        """Return where somebody stands: in the lowest tier if nothing else was decided. Refuses with 8015."""
-        person = self.people.require(customer)
-        holder = holder_of(customer)
-        if self.core.knows(holder):
-            return self._held(programme, holder)
-        planted = self._planted[programme.id].get(customer)
-        return planted[0] if planted else Standing(programme.lowest, expiry_after(person.registered_on, FOREVER_DAYS))
-
-    def group_standing(self, programme: Programme, group: Group) -> Standing:
-        """Return the group's own tier."""
-        holder = group_holder(group.id)
-        if self.core.knows(holder):
-            return self._held(programme, holder)
-        return Standing(programme.lowest, expiry_after(group.created_on, FOREVER_DAYS))
-
-    def _held(self, programme: Programme, holder: str) -> Standing:
-        rank, since, expires = self.core.rank(self._schemes[programme.id].program, HolderId(holder))
-        return Standing(programme.tiers[rank], expires or expiry_after(since, FOREVER_DAYS))
-
-    def place(self, programme: Programme, customers: Iterable[CustomerId], standing: Standing, now: datetime) -> None:
-        """Put customers somewhere without anything having happened (seeding)."""
-        planted = self._planted[programme.id]
-        for customer in customers:
-            if self.core.knows(holder_of(customer)):
-                self._put(customer, programme, standing.tier, standing.expires, now)
-            else:
-                planted[customer] = (standing, now)
-
-    def standings(self) -> Iterator[tuple[Programme, CustomerId, Standing]]:
-        """Yield the standings of everybody about whom anything was ever decided."""
-        for program, planted in self._planted.items():
-            for customer in {**planted, **self._decided[program]}:
-                yield self.programmes[program], customer, self.standing(self.programmes[program], customer)
-
-    def meet(self, customer: CustomerId) -> HolderId:
-        """Make a customer known to the core, with the tiers planted for them. Refuses with 8015."""
-        person, holder = self.people.require(customer), holder_of(customer)
-        if self.core.meet(holder, person.registered_on):
-            for program, planted in self._planted.items():
-                row = planted.pop(customer, None)
-                if row is not None and _is_start(*row):
-                    self._decided[program][customer] = None
-                elif row is not None:
-                    self._put(customer, self.programmes[program], row[0].tier, row[0].expires, row[1])
-        return holder
-
-    def meet_group(self, group: Group) -> HolderId:
-        """Make a group known to the core."""
-        holder = group_holder(group.id)
-        self.core.meet(holder, group.created_on)
-        return holder
+        self.programmes.add(programme, scheme, now)
+        self.places.begin(programme)
 
     # Deciding tiers.
 
@@ -213,20 +111,29 @@ class World:
         self, customer: CustomerId, programme: Programme, order: Order, now: datetime, rules: Rules
     ) -> tuple[Decision, list[Fact]]:
         """Carry out a manual adjustment. Refuses with 8015, 8925."""
-        decision = decide(order, self.standing(programme, customer), now, rules)
+        decision = decide(order, self.places.standing(programme, customer), now, rules)
         by_ladder = programme.ruled and order.validity is Validity.STRATEGY
         until = None if by_ladder else decision.standing.expires
         facts = self._move(customer, programme, decision.standing.tier, until, Activity.MANUAL, now)
         if by_ladder:
-            decision = replace(decision, standing=self.standing(programme, customer))
+            decision = replace(decision, standing=self.places.standing(programme, customer))
         # Whether an extension is told to anybody is not documented; nothing that an event could name has changed.
         return decision, [] if order.action is SlabAction.EXTEND else facts
+
+    def adjust_group(self, group: Group, programme: Programme, order: Order, now: datetime, rules: Rules) -> Decision:
+        """Carry out a manual adjustment of a group's own tier; its tier log tells of it. Refuses with 8925."""
+        decision = decide(order, self.places.group_standing(programme, group), now, rules)
+        scheme, holder = self.programmes.scheme(programme).program, self.places.meet_group(group)
+        by_ladder = programme.ruled and order.validity is Validity.STRATEGY
+        until = None if by_ladder else decision.standing.expires
+        self.told(self.core.place(scheme, holder, decision.standing.tier.name, now, until), Activity.MANUAL)
+        return replace(decision, standing=self.places.group_standing(programme, group))
 
     def assign(
         self, customer: CustomerId, programme: Programme, tier: Tier | None, action: CoreAction, now: datetime
     ) -> list[Fact]:
         """Decide a tier as the core does (a rule, the nightly batch). Refuses what `action` does not allow."""
-        held = self.standing(programme, customer).tier
+        held = self.places.standing(programme, customer).tier
         tier = tier or held
         way = direction(held, tier)
         if action not in ("auto", ACTION_OF[way]):
@@ -247,7 +154,7 @@ class World:
         step = {"upgrade": 1, "downgrade": -1}.get(action, 0)
         facts: list[Fact] = []
         for customer in customers:
-            tier = programme.numbered(self.standing(programme, customer).tier.number + step)
+            tier = programme.numbered(self.places.standing(programme, customer).tier.number + step)
             if tier is not None:
                 facts += self.assign(customer, programme, tier, "auto", now)
         return facts
@@ -257,9 +164,7 @@ class World:
 
         What is told is dated when the batch ran, as in the samples: in the night, not at midnight.
         """
-        for planted in list(self._planted.values()):
-            for customer in [customer for customer, row in planted.items() if not _is_start(*row)]:
-                self.meet(customer)
+        self.places.meet_planted()
         return self.told(self.core.engine.run(self._batch_before(now)), Activity.REASSESSMENT)
 
     def _batch_before(self, now: datetime) -> datetime:
@@ -279,18 +184,18 @@ class World:
         """
         facts: list[Fact] = []
         for move in receipt.moves:
-            program = self._by_ladder.get(move.ladder)
+            programme = self.programmes.on_ladder(move.ladder)
             reviewed = move.reason is Reason.REVIEW
-            if program is None or move.move is Move.START:
+            if programme is None or move.move is Move.START:
                 continue
-            told = self._fact(move, self.programmes[program], activity)
+            told = self._fact(move, programme, activity)
             if reviewed and told.direction == "renewed" and told.standing.tier.number == 1:
                 continue
             if reviewed:
                 told = replace(told, at=self._batch_after(told.at))
             group = group_named(move.holder)
             if group is None:
-                self._decided[program][told.customer] = None
+                self.places.note(programme, told.customer)
                 facts += [told, *(self._eagerly(told) if led else ())]
             else:
                 line = SlabLogged(told.programme, told.direction, told.previous, told.standing, told.at)
@@ -303,13 +208,6 @@ class World:
         customer = customer_named(move.holder) or CustomerId(0)
         return TierChanged(customer, programme, WAYS[move.move], before, Standing(after, expires), activity, move.at)
 
-    def _put(
-        self, customer: CustomerId, programme: Programme, tier: Tier, expires: datetime | None, now: datetime
-    ) -> Receipt:
-        holder = self.meet(customer)
-        self._decided[programme.id][customer] = None
-        return self.core.place(self._schemes[programme.id].program, holder, tier.name, now, expires)
-
     def _move(
         self,
         customer: CustomerId,
@@ -319,7 +217,7 @@ class World:
         activity: Activity,
         now: datetime,
     ) -> list[Fact]:
-        return self.told(self._put(customer, programme, tier, expires, now), activity)
+        return self.told(self.places.put(customer, programme, tier, expires, now), activity)
 
     def _eagerly(self, changed: TierChanged) -> list[Fact]:
         """By the legacy switch, bring the secondaries along."""
@@ -333,9 +231,11 @@ class World:
         self, customer: CustomerId, programme: Programme, standing: Standing, activity: Activity, now: datetime
     ) -> list[Fact]:
         """Bring a customer to a tier, if it is not there."""
-        if self.standing(programme, customer).tier.number == standing.tier.number:
+        if self.places.standing(programme, customer).tier.number == standing.tier.number:
             return []
-        return self.told(self._put(customer, programme, standing.tier, standing.expires, now), activity, led=False)
+        return self.told(
+            self.places.put(customer, programme, standing.tier, standing.expires, now), activity, led=False
+        )
 
     # Members.
 
@@ -348,8 +248,8 @@ class World:
         change = self.register.join(group, joiner, now)
         facts: list[Fact] = [change]
         if self.habits.legacy_eager_sync and not joiner.primary and change.group.primary is not None:
-            for programme in self.programmes.values():
-                standing = self.standing(programme, change.group.primary)
+            for programme in self.programmes:
+                standing = self.places.standing(programme, change.group.primary)
                 facts += self._follow(joiner.customer, programme, standing, Activity.MEMBER_JOIN, now)
         return facts
 
@@ -358,7 +258,7 @@ class World:
         change = self.register.leave(group, customer, now)
         facts: list[Fact] = [change]
         if self.habits.reset_on_leave and change.member is not None and change.member.role is Role.SECONDARY:
-            for programme in self.programmes.values():
+            for programme in self.programmes:
                 standing = Standing(programme.lowest, expiry_after(now, programme.lowest.validity_days))
                 facts += self._follow(customer, programme, standing, Activity.MEMBER_LEAVE, now)
         return facts
@@ -381,16 +281,11 @@ class World:
         for group in self.register:
             if group.primary is None or group.status is not GroupStatus.ACTIVE:
                 continue
-            expected = self.standing(programme, group.primary).tier
+            expected = self.places.standing(programme, group.primary).tier
             for row in self.secondaries(group.id):
-                actual = self.standing(programme, row.customer).tier
+                actual = self.places.standing(programme, row.customer).tier
                 if actual.number != expected.number and self._follows(row, group):
                     yield Difference(group.id, group.primary, row.customer, expected, actual)
 
     def _follows(self, row: Membership, group: Group) -> bool:
         return row.default or self.register.groups_of(row.customer) == (group,)
-
-
-def _is_start(standing: Standing, planted: datetime) -> bool:
-    """Say whether a planted standing is where everybody starts, so that the core need not be told."""
-    return standing.tier.number == 1 and standing.expires == expiry_after(planted, FOREVER_DAYS)

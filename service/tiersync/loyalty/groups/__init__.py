@@ -10,7 +10,7 @@ refusal carries the documented code (`contracts/capillary.md` 3.1, 3.4). Time is
 - `register`: the groups of one organisation and every verb on them
 """
 
-from tiersync.loyalty.groups.codes import Code
+from tiersync.loyalty.groups.codes import TEXTS, Code, Reason, refuse
 from tiersync.loyalty.groups.hierarchy import (
     Admission,
     Association,
@@ -38,6 +38,7 @@ from tiersync.loyalty.groups.values import (
 )
 
 __all__ = [
+    "TEXTS",
     "Admission",
     "Association",
     "Change",
@@ -58,7 +59,9 @@ __all__ = [
     "People",
     "Permission",
     "Person",
+    "Reason",
     "Register",
     "Role",
     "Warned",
+    "refuse",
 ]

@@ -1,6 +1,6 @@
 """Pure. The documented codes of the group APIs, each with the sentence it is refused with."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from tiersync.errors import LoyaltyError
 
@@ -31,6 +31,10 @@ class Code(IntEnum):
     NOTHING_TO_UPDATE = 1643
     DETAILS_MISSING = 1644
     DETAILS_INVALID = 1645
+    ENTITY_TYPE_INVALID = 1646
+    NO_DEFAULT_GROUP = 1647
+    SEVERAL_POINTS_ROLES = 1649
+    NOT_A_MEMBER = 1651
     NO_HIERARCHY = 1656
     SEARCH_FIELDS = 1661
     HIERARCHY_MISSING = 1701
@@ -48,7 +52,7 @@ class Code(IntEnum):
 TEXTS: dict[Code, str] = {
     Code.MANDATORY: "A mandatory field is missing",
     Code.HIERARCHY_CYCLE: "Roles form a cycle",
-    Code.NO_POINTS_ROLE: "Automatic group creation needs exactly one pointsAggregationRole",
+    Code.NO_POINTS_ROLE: "Automatic group creation needs a pointsAggregationRole",
     Code.GROUP_ID_INVALID: "Fleet group id is invalid",
     Code.NOT_IN_GROUP: "User is not part of the group",
     Code.PERSON_UNKNOWN: "User does not exist",
@@ -69,6 +73,10 @@ TEXTS: dict[Code, str] = {
     Code.NOTHING_TO_UPDATE: "Nothing to update",
     Code.DETAILS_MISSING: "Group details are missing",
     Code.DETAILS_INVALID: "Group details are invalid",
+    Code.ENTITY_TYPE_INVALID: "Entity type must be CUSTOMER or USERGROUP2",
+    Code.NO_DEFAULT_GROUP: "User has no default group",
+    Code.SEVERAL_POINTS_ROLES: "Only one role can be the pointsAggregationRole",
+    Code.NOT_A_MEMBER: "Points are transferred by a user who is not a member of the group",
     Code.NO_HIERARCHY: "Fleet group do not have a mapped hierarchy",
     Code.SEARCH_FIELDS: "Extended fields to search by are missing",
     Code.HIERARCHY_MISSING: "Hierarchy code is missing or unknown",
@@ -82,6 +90,31 @@ TEXTS: dict[Code, str] = {
     Code.EXTENDED_FIELD_INVALID: "Extended field value is invalid",
     Code.SEARCH_PARAMETERS: "Search parameter q is missing",
 }
+
+
+class Reason(StrEnum):
+    """Words of ours for what hierarchies refuse without a published code: code 400 carries them as `reason`."""
+
+    ROLE_UNKNOWN = "ROLE_UNKNOWN"
+    ROLE_TWICE = "ROLE_TWICE"
+    ROLE_COUNT = "ROLE_COUNT"
+    ROLE_LIMIT = "ROLE_LIMIT"
+    ROLES_NOT_ONE_CHAIN = "ROLES_NOT_ONE_CHAIN"
+    HIERARCHY_EXISTS = "HIERARCHY_EXISTS"
+    HIERARCHY_DIFFERS = "HIERARCHY_DIFFERS"
+    COMPANIES_TOO_DEEP = "COMPANIES_TOO_DEEP"
+    ROLE_TAKEN = "ROLE_TAKEN"
+    ROLE_OUT_OF_ORDER = "ROLE_OUT_OF_ORDER"
+    ROLE_SKIPPED = "ROLE_SKIPPED"
+    ROLE_FULL = "ROLE_FULL"
+
+
+INVALID = 400
+
+
+def refuse_as(reason: Reason, message: str) -> LoyaltyError:
+    """Build a refusal for which no code is published."""
+    return LoyaltyError(message, INVALID, reason)
 
 
 def refuse(code: Code, detail: str = "") -> LoyaltyError:

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NewType
 
-from tiersync.errors import LoyaltyError
-from tiersync.loyalty.groups.codes import Code, refuse
+from tiersync.loyalty.groups.codes import Code, Reason, refuse, refuse_as
 from tiersync.loyalty.groups.values import CustomerId, GroupId, Permission
 
 CompanyId = NewType("CompanyId", int)
 
-INVALID = 400
 ROLES_MIN, ROLES_MAX = 2, 8
 CHILDREN_MAX = 30_000
 PARENTS_MAX = 20
@@ -50,7 +48,7 @@ class Hierarchy:
             if role.code == code:
                 return role
         there = ", ".join(role.code for role in self.roles) or "none yet"
-        raise LoyaltyError(f"hierarchy {self.code} has no role {code:.60}; there are {there}", INVALID)
+        raise refuse_as(Reason.ROLE_UNKNOWN, f"hierarchy {self.code} has no role {code:.60}; there are {there}")
 
     def above(self, code: str) -> tuple[HierarchyRole, ...]:
         """Return the roles above one, the nearest first."""
@@ -102,12 +100,12 @@ def chain(roles: Iterable[HierarchyRole]) -> tuple[HierarchyRole, ...]:
     by_code: dict[str, HierarchyRole] = {}
     for role in roles:
         if role.code in by_code:
-            raise LoyaltyError(f"role {role.code} is there twice", INVALID)
+            raise refuse_as(Reason.ROLE_TWICE, f"role {role.code} is there twice")
         if role.children_max is not None and not 0 < role.children_max <= CHILDREN_MAX:
-            raise LoyaltyError(f"maxChild must be between 1 and {CHILDREN_MAX}", INVALID)
+            raise refuse_as(Reason.ROLE_LIMIT, f"maxChild must be between 1 and {CHILDREN_MAX}")
         by_code[role.code] = role
     if not ROLES_MIN <= len(by_code) <= ROLES_MAX:
-        raise LoyaltyError(f"a hierarchy has {ROLES_MIN} to {ROLES_MAX} roles", INVALID)
+        raise refuse_as(Reason.ROLE_COUNT, f"a hierarchy has {ROLES_MIN} to {ROLES_MAX} roles")
     code = _top(by_code)
     ordered: list[HierarchyRole] = []
     while code is not None:
@@ -124,11 +122,13 @@ def _top(by_code: Mapping[str, HierarchyRole]) -> str | None:
     unknown = [child for child in children if child not in by_code]
     tops = [code for code in by_code if code not in children]
     if unknown:
-        raise LoyaltyError(f"childRoleCode {unknown[0]:.60} is no role", INVALID)
+        raise refuse_as(Reason.ROLE_UNKNOWN, f"childRoleCode {unknown[0]:.60} is no role")
     if not tops or len(set(children)) != len(children):
         raise refuse(Code.HIERARCHY_CYCLE)
     if len(tops) > 1:
-        raise LoyaltyError(f"roles {', '.join(tops)} are both on top: the roles must form one chain", INVALID)
+        raise refuse_as(
+            Reason.ROLES_NOT_ONE_CHAIN, f"roles {', '.join(tops)} are both on top: the roles must form one chain"
+        )
     return tops[0]
 
 
@@ -148,13 +148,15 @@ class Companies:
     # Hierarchies.
 
     def define(self, hierarchy: Hierarchy) -> int:
-        """Add a hierarchy, or roles to one that has none; returns its number. Refuses with 1608, 1614 and 400."""
+        """Add a hierarchy, or roles to one that has none; returns its number. Refuses with 1608, 1614, 1649 and 400."""
         known = self.hierarchies.get(hierarchy.code)
         if known is not None and known.roles:
-            raise LoyaltyError(f"hierarchy {hierarchy.code:.60} exists already", INVALID)
+            raise refuse_as(Reason.HIERARCHY_EXISTS, f"hierarchy {hierarchy.code:.60} exists already")
         ordered = chain(hierarchy.roles) if hierarchy.roles else ()
         owners = sum(role.owner for role in ordered)
-        if ordered and hierarchy.auto_group and owners != 1:
+        if owners > 1:
+            raise refuse(Code.SEVERAL_POINTS_ROLES)
+        if ordered and hierarchy.auto_group and not owners:
             raise refuse(Code.NO_POINTS_ROLE)
         self.hierarchies[hierarchy.code] = replace(hierarchy, roles=ordered)
         return list(self.hierarchies).index(hierarchy.code) + 1
@@ -184,7 +186,7 @@ class Companies:
             if not self._companies[parent].active:
                 raise refuse(Code.COMPANY_INACTIVE, parent)
             if len(list(self.lineage(parent))) >= PARENTS_MAX:
-                raise LoyaltyError(f"at most {PARENTS_MAX} companies above one another", INVALID)
+                raise refuse_as(Reason.COMPANIES_TOO_DEEP, f"at most {PARENTS_MAX} companies above one another")
         return Company(CompanyId(len(self._companies) + 1), external_id, name, hierarchy, parent)
 
     def company(self, external_id: str | None = None, number: int | None = None) -> Company:
@@ -236,12 +238,14 @@ class Companies:
         if not company.active or not hierarchy.active:
             raise refuse(Code.COMPANY_INACTIVE, wanted.company)
         if company.hierarchy != wanted.hierarchy:
-            raise LoyaltyError(f"company {wanted.company:.60} has hierarchy {company.hierarchy:.60}", INVALID)
+            raise refuse_as(
+                Reason.HIERARCHY_DIFFERS, f"company {wanted.company:.60} has hierarchy {company.hierarchy:.60}"
+            )
         before = self._associations.get(wanted.customer)
         if before is not None and before.company != wanted.company:
             raise refuse(Code.OTHER_COMPANY, before.company)
         if before is not None and before.role != wanted.role:
-            raise LoyaltyError(f"the customer has role {before.role:.60} in this company", INVALID)
+            raise refuse_as(Reason.ROLE_TAKEN, f"the customer has role {before.role:.60} in this company")
         lineage = [each.external_id for each in self.lineage(company.parent or "")]
         here = [wanted.company, *lineage]
         self._require_order(hierarchy, role, here)
@@ -258,14 +262,16 @@ class Companies:
         counts = {each.code: sum(self._holders.get((name, each.code), 0) for name in companies) for each in above}
         if not any(counts.values()):
             if hierarchy.strict:
-                raise LoyaltyError(f"role {role.code} needs somebody in role {above[0].code} first", INVALID)
+                raise refuse_as(
+                    Reason.ROLE_OUT_OF_ORDER, f"role {role.code} needs somebody in role {above[0].code} first"
+                )
             return
         if not counts[above[0].code] and not hierarchy.skip:
-            raise LoyaltyError(f"role {above[0].code} must not be skipped", INVALID)
+            raise refuse_as(Reason.ROLE_SKIPPED, f"role {above[0].code} must not be skipped")
         most = above[0].children_max
         have = self._holders.get((companies[0], role.code), 0)
         if most is not None and counts[above[0].code] and have >= most * counts[above[0].code]:
-            raise LoyaltyError(f"role {above[0].code} has at most {most} of role {role.code}", INVALID)
+            raise refuse_as(Reason.ROLE_FULL, f"role {above[0].code} has at most {most} of role {role.code}")
 
     def record(self, admission: Admission, group: GroupId | None) -> None:
         """Record an association that was admitted; `group` is the one founded by it."""

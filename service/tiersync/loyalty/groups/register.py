@@ -80,6 +80,10 @@ class Register:
             raise refuse(Code.GROUP_UNKNOWN)
         return roster.group
 
+    def group(self, group: GroupId) -> Group:
+        """Return a group by its id. Refuses with 1619."""
+        return self._roster(group).group
+
     def members(self, group: GroupId) -> tuple[Membership, ...]:
         """Every row of a group, former members too, in the order of their first joining."""
         return tuple(self._roster(group).rows.values())
