@@ -68,7 +68,7 @@ def _operation(verb: Verb) -> dict[str, object]:
     refusal = REFUSALS[verb.envelope]
     operation: dict[str, object] = {
         "summary": verb.summary,
-        "operationId": f"{verb.method.lower()}_{verb.handle.__name__}_{verb.family or 'control'}",
+        "operationId": verb.method.lower() + re.sub(r"\W+", "_", verb.path).rstrip("_"),
         "tags": [_tag(verb)],
         "security": [] if verb.open_ or verb.family is None else [{"basic": []}, {"token": []}],
         "parameters": parameters,

@@ -17,6 +17,7 @@ from tiersync.loyalty.group_redemption import MultiProgramme
 from tiersync.loyalty.groups import Code, CustomerId, Group, GroupId, GroupStatus, Permission, Role, refuse
 from tiersync.loyalty.ledger import INSUFFICIENT
 from tiersync.loyalty.programmes import INVALID_POINTS
+from tiersync.loyalty.programmes import Programme as CoreProgramme
 from tiersync.loyalty.programmes import Redemption as Redeemable
 from tiersync.loyalty.state import Receipt
 from tiersync.sandbox.bills import Bills
@@ -201,11 +202,13 @@ class Wallets:
         return MultiProgramme((house.program, *rest), house.redeem, house.transfer)
 
     def _worth(self, event: Event) -> Decimal:
-        return self._redemption_rules(event).worth(event.spend)
+        return self._programme(event).redemption.worth(event.spend)
 
     def _redemption_rules(self, event: Event) -> Redeemable:
-        programme = self._world.core.engine.setup.programme(ProgrammeId(event.text("programme")))
-        return programme.redeemed_by(event.option("strategy"))
+        return self._programme(event).redeemed_by(event.option("strategy"))
+
+    def _programme(self, event: Event) -> CoreProgramme:
+        return self._world.core.engine.setup.programme(ProgrammeId(event.text("programme")))
 
     def _shares(self, receipts: Iterable[Receipt]) -> tuple[Share, ...]:
         """Say how much came out of which programme, and what is left there of those who gave."""
