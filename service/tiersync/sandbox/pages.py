@@ -64,7 +64,10 @@ def _operation(verb: Verb) -> dict[str, object]:
         required = starred.endswith("*")
         schema = {"type": "string"}
         parameters.append({"name": name, "in": "query", "required": required, "schema": schema, "example": text})
-    success = {"example": verb.example, "schema": answered(verb.envelope, verb.example)}
+    success = {
+        "example": verb.example,
+        "schema": answered(verb.envelope, verb.example, whole=not verb.path.startswith(tuple(FACES))),
+    }
     refusal = REFUSALS[verb.envelope]
     operation: dict[str, object] = {
         "summary": verb.summary,

@@ -1,6 +1,7 @@
 """Pure. JSON Schemas for the OpenAPI document, read off the examples: what an answer has, and of which type.
 
-An example is thereby a promise: the answers of a route have every key of its example, with the type shown there.
+An example is thereby a promise: the answers of a route have every key of its example, with the type shown there. In the
+other faces, whose answers leave out what does not apply, only the types are promised.
 """
 
 from collections.abc import Mapping
@@ -45,9 +46,9 @@ REFUSALS: Mapping[str, Schema] = {
 }
 
 
-def answered(envelope: str, example: object) -> Schema:
+def answered(envelope: str, example: object, *, whole: bool) -> Schema:
     """Return the schema of a success; in v1.1 a refusal is one too, by its HTTP status."""
-    return REFUSALS["v1"] if envelope == "v1" else shape(example)
+    return REFUSALS["v1"] if envelope == "v1" else shape(example, whole=whole)
 
 
 def shape(example: object, *, whole: bool = True) -> Schema:
