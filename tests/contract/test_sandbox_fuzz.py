@@ -80,3 +80,21 @@ async def test_no_patch_is_a_server_error(patch: Any) -> None:
         answer = await lab.client.put("/sandbox/faults", json=patch)
 
     assert answer.status_code in {200, 422}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/transactions", {"type": {}, "billNumber": "b", "billAmount": 1}),
+        ("/v2/transactions", {"type": "RETURN", "returnType": {}, "billNumber": "b"}),
+        ("/v2/points/userGroup2/transfer", {"pointsTobeTransferred": 1, "fromEntity": {"type": []}}),
+        ("/v2/points/transfer", {"pointsTobeTransferred": 1, "fromCustomerIdentifier": {"type": {}}}),
+        ("/v2/customers", {"profiles": [{"identifiers": [{"type": {}, "value": []}]}]}),
+    ],
+)
+async def test_an_object_where_a_word_is_meant_is_refused(path: str, body: Any) -> None:
+    """A JSON object or list in the place of a word is told as a mistake of the caller."""
+    async with in_process(webhook_url=None) as lab:
+        answer = await lab.client.post(path, json=body)
+
+    assert answer.status_code == 400

@@ -14,6 +14,7 @@ INVALID = 400
 TEXT_MAX = 200
 ITEMS_MAX = 1_000
 QUANTITY_MAX = 1_000_000
+KINDS = ("REGULAR", "RETURN")
 RETURN_TYPES = ("FULL", "LINE_ITEM", "AMOUNT", "CANCELLED_TRANSACTION")
 
 Item = tuple[str, int, Decimal]
@@ -36,7 +37,7 @@ def read_v2(body: object) -> Form:
     if not isinstance(body, dict):
         raise LoyaltyError("a transaction must be an object", INVALID)
     kind, back = body.get("type", "REGULAR"), body.get("returnType")
-    if kind not in {"REGULAR", "RETURN"}:
+    if kind not in KINDS:
         raise LoyaltyError("type must be REGULAR or RETURN", INVALID)
     return_type = _return_type(back) if kind == "RETURN" or back else None
     lines = body.get("lineItemsV2")
@@ -55,7 +56,7 @@ def read_v1(item: object) -> Form:
     if not isinstance(item, dict):
         raise LoyaltyError("transaction must be an object", INVALID)
     kind, back = str(item.get("type", "regular")).upper(), item.get("return_type")
-    if kind not in {"REGULAR", "RETURN"}:
+    if kind not in KINDS:
         raise LoyaltyError("type must be regular or return", INVALID)
     customer, fields, lines = item.get("customer"), item.get("extended_fields"), item.get("line_items")
     return_type = _return_type(back.upper() if isinstance(back, str) else back) if kind == "RETURN" else None

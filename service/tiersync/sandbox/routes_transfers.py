@@ -21,6 +21,7 @@ from tiersync.sandbox.tiers import stamp_iso
 from tiersync.sandbox.verbs import Verb
 from tiersync.sandbox.wallets import POINTS_INVALID_V2, Transfer, Transferred
 
+ENTITIES = ("CUSTOMER", "USERGROUP2")
 #: How v2 spells the identifiers of a transfer, each with the identifier it is.
 KINDS = {"ID": "id", "MOBILE": "mobile", "EMAIL": "email", "EXTERNAL_ID": "externalId"}
 
@@ -129,7 +130,7 @@ def _grouped(body: Mapping[str, object]) -> bool:
 
 
 def _entity(desk: Desk, entity: object, by: CustomerId | None) -> HolderId:
-    if not isinstance(entity, dict) or entity.get("type") not in {"CUSTOMER", "USERGROUP2"}:
+    if not isinstance(entity, dict) or entity.get("type") not in ENTITIES:
         raise refuse(Code.ENTITY_TYPE_INVALID)
     if entity["type"] == "CUSTOMER":
         return desk.wallets.holder(_customer(desk, entity), None)
@@ -152,7 +153,7 @@ def _customer(desk: Desk, entity: Mapping[str, object]) -> CustomerId:
 
 
 def _identified(desk: Desk, given: object) -> CustomerId:
-    if not isinstance(given, dict) or given.get("type") not in KINDS:
+    if not isinstance(given, dict) or given.get("type") not in tuple(KINDS):
         raise LoyaltyError(f"customer identifier type must be one of {', '.join(KINDS)}", AdjustCode.INVALID)
     return desk.world.person(KINDS[given["type"]], str(given.get("value"))).id
 
