@@ -32,7 +32,8 @@ UNDESCRIBED = {"/", "/openapi.json"}
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 KNOWN = {"id": str(PRIMARY), "group_id": str(GROUP), "hook_id": "1"}
 
-schema = schemathesis.openapi.from_dict(DOCUMENT)
+#: The other faces are fuzzed by tests of their own, which first put somebody there to ask about.
+schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path_regex="^/(crm|sessionm)/")
 
 
 def operations() -> list[tuple[str, str]]:
@@ -82,6 +83,4 @@ async def _sent(case: schemathesis.Case[Any]) -> httpx.Response:
     async with in_process() as lab:
         await plant(lab, SHORT_LIVED)
         await buy(lab, "bill", 100)
-        await lab.client.post("/v2/customers", json={"profiles": [{"identifiers": []}]})
-        known = {} if case.path.startswith(("/sessionm", "/crm")) else KNOWN
-        return await sent(lab.client, case, known, {})
+        return await sent(lab.client, case, KNOWN, {})
