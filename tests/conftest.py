@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp
 
 from tests.contract import sandbox_kit
 from tests.contract.store_kit import Hand
+from tests.postgres import Postgres, server
 from tiersync import app, settings
 from tiersync.app import Role
 from tiersync.store import Store, database, open_store
@@ -60,10 +62,38 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
         yield
 
 
-@pytest.fixture(params=["sqlite"])
-def database_url(tmp_path: Path) -> str:
-    """Name a database that does not exist yet, of each kind in turn."""
-    return f"sqlite:///{tmp_path / 'tiersync.db'}"
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Run a PostgreSQL server whose fresh databases have the schema already."""
+    with server() as running:
+        running.execute("CREATE DATABASE migrated")
+
+        async def migrate() -> None:
+            async with open_store(database.address(running.url("migrated")), migrate=True):
+                pass
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, migrate()).result()
+        running.template = "migrated"
+        yield running
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let the files that say so see each kind of database: `DATABASES = ("sqlite", "postgresql")`."""
+    marked = any("database_url" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    kinds = getattr(metafunc.module, "DATABASES", None)
+    if kinds and "database_url" in metafunc.fixturenames and not marked:
+        metafunc.parametrize("database_url", kinds, indirect=True)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Name a database of the kind that is asked for: an SQLite file that does not exist yet, or a fresh PostgreSQL."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        with request.getfixturevalue("postgres").fresh() as url:
+            yield url
+    else:
+        yield f"sqlite:///{tmp_path / 'tiersync.db'}"
 
 
 @pytest.fixture

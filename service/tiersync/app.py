@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -26,6 +26,7 @@ from tiersync import jobs, receiver, retention, worker
 from tiersync.capillary import (
     Basic,
     Breaks,
+    Budget,
     Capillary,
     Gate,
     HttpxTransport,
@@ -36,9 +37,10 @@ from tiersync.capillary import (
     State,
     Transport,
 )
+from tiersync.clock import SharedClock, unstoppable
 from tiersync.console import Brake, Calls, Console, page
-from tiersync.engine import WorkQueue
-from tiersync.errors import SettingsError
+from tiersync.engine import Engine, PgQueuer, WorkQueue
+from tiersync.errors import SettingsError, StoreUnavailable
 from tiersync.fanout import Policy
 from tiersync.intake import EventStatus
 from tiersync.listening import bounded
@@ -73,23 +75,8 @@ class Telling:
 
 
 def now() -> int:
-    """Epoch milliseconds."""
+    """Epoch milliseconds of this machine."""
     return time.time_ns() // 1_000_000
-
-
-def unstoppable() -> Callable[[], int]:
-    """Make a clock of epoch milliseconds that goes on when the system's is set back.
-
-    What is due would otherwise wait until the system's clock comes there once more.
-    """
-    ahead = time.time_ns() - time.monotonic_ns()
-
-    def clock() -> int:
-        nonlocal ahead
-        ahead = max(ahead, time.time_ns() - time.monotonic_ns())
-        return (time.monotonic_ns() + ahead) // 1_000_000
-
-    return clock
 
 
 def policies(settings: Settings) -> Mapping[int, Policy]:
@@ -122,6 +109,7 @@ def capillary(
     observe: Observe = lambda *_: None,
     waited: Callable[[float], None] = lambda _: None,
     changed: Callable[[], None] = lambda: None,
+    budget: Budget | None = None,
 ) -> Capillary:
     """One org's API, with credentials, limits and connections of its own.
 
@@ -154,6 +142,7 @@ def capillary(
             now=time.monotonic,
             sleep=asyncio.sleep,
             waited=waited,
+            budget=budget,
         ),
         limits=Limits(
             values.call_s_max,
@@ -190,7 +179,10 @@ async def store(
 ) -> AsyncIterator[Store]:
     """The store alone, for the CLI."""
     url = database.address(settings.database_url)
-    async with open_store(url, batch_max=settings.commit_batch_max, migrate=migrate, step=step, timed=timed) as opened:
+    limits = database.Limits(settings.database_connections_max, settings.database_statement_s_max)
+    async with open_store(
+        url, batch_max=settings.commit_batch_max, migrate=migrate, step=step, limits=limits, timed=timed
+    ) as opened:
         yield opened
 
 
@@ -201,7 +193,7 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
     Raises `SettingsError`, `StoreBusy` or `StoreUnavailable` before anything is served. `step` hears the name of each
     point that the work passes.
     """
-    if missing := missing_to_serve(settings):
+    if missing := missing_to_serve(settings, receives=role is not Role.WORKER, works=role is not Role.RECEIVER):
         raise SettingsError("\n".join(missing))
     async with AsyncExitStack() as stack:
         stack.enter_context(database.only_server(database.address(settings.database_url)))
@@ -209,13 +201,12 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         metrics = telling.metrics
         metrics.build.info({"version": tiersync.__version__, "role": role})
         opened = await stack.enter_async_context(store(settings, migrate=True, step=step, timed=metrics.commit))
-        clock = unstoppable()
-        await opened.reclaim(clock())  # whoever held a claim is gone: this process is the file's only server
+        clock = await _clock(settings, opened, stack)
         apis: dict[int, Capillary] = {}
         engine = None
         if role is not Role.RECEIVER:
             engine = await _engine(settings, opened, apis, telling, clock, step, stack)
-        taking = _receiver(settings, opened, telling, engine) if role is not Role.WORKER else None
+        taking = _receiver(settings, opened, telling, engine, clock) if role is not Role.WORKER else None
         console = Console(
             store=opened,
             metrics=metrics,
@@ -240,6 +231,29 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         yield application
 
 
+def _is_shared(settings: Settings) -> bool:
+    return database.is_shared(database.address(settings.database_url))
+
+
+async def _clock(settings: Settings, opened: Store, stack: AsyncExitStack) -> Callable[[], int]:
+    """Choose the clock of the work: replicas share the database's, and follow it."""
+    if not _is_shared(settings):
+        alone = unstoppable()
+        await opened.reclaim(alone())  # whoever held a claim is gone: this process is the file's only server
+        return alone
+    clock = SharedClock(opened.clock)
+    await clock.follow()
+    await stack.enter_async_context(_beside(_follow(clock, settings.lease_s / 4), "clock"))
+    return clock
+
+
+async def _follow(clock: SharedClock, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        with suppress(StoreUnavailable):  # it goes on by itself
+            await clock.follow()
+
+
 async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API is written into `apis`
     settings: Settings,
     opened: Store,
@@ -248,12 +262,13 @@ async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API 
     clock: Callable[[], int],
     step: Step,
     stack: AsyncExitStack,
-) -> WorkQueue:
+) -> Engine:
     orgs, metrics = {}, telling.metrics
     watch = Watch(opened, now=clock, monotonic=time.monotonic, every_s=settings.sweep_s)
     for org, values in settings.by_org().items():
         waited = metrics.gate_wait_seconds.labels(org).observe
-        api = capillary(values, observe=telling.called, waited=waited, changed=watch.changed)
+        budget = opened.budget(org, values.calls_per_minute_max, clock) if values.calls_per_minute_max else None
+        api = capillary(values, observe=telling.called, waited=waited, changed=watch.changed, budget=budget)
         stack.push_async_callback(api.close)
         await watch.begin(org, api)
         apis[org] = api
@@ -267,7 +282,11 @@ async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API 
         orgs=orgs,
         schedule=settings.schedule,
         limits=worker.Limits(
-            settings.lease_s, settings.plan_batch_max, settings.owed_batch_max, settings.key_calls_concurrent_max
+            settings.lease_s,
+            settings.plan_batch_max,
+            settings.owed_batch_max,
+            settings.key_calls_concurrent_max,
+            settings.turn_s_max,
         ),
         owner=_owner(),
         now=clock,
@@ -277,16 +296,28 @@ async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API 
         traces=telling.traces,
         step=step,
     )
-    engine = WorkQueue(
-        work=working.turn,
-        sweep=opened.sweep,
-        now=clock,
-        waiting_max=settings.keys_waiting_max,
-        concurrent_max=settings.keys_concurrent_max,
-        sweep_s=settings.sweep_s,
-    )
+    engine: Engine
+    if _is_shared(settings):
+        engine = PgQueuer(
+            work=working.turn,
+            rebuild=lambda: opened.rebuild(clock(), settings.keys_waiting_max),
+            open_queue=opened.open_queue,
+            concurrent_max=settings.keys_concurrent_max,
+            sweep_s=settings.sweep_s,
+            lease_s=settings.lease_s,
+        )
+    else:
+        engine = WorkQueue(
+            work=working.turn,
+            sweep=opened.sweep,
+            now=clock,
+            waiting_max=settings.keys_waiting_max,
+            concurrent_max=settings.keys_concurrent_max,
+            sweep_s=settings.sweep_s,
+        )
     metrics.gauge("tiersync_keys_waiting", "Keys that wait in the engine.", lambda: engine.waiting)
     metrics.gauge("tiersync_keys_running", "Keys that are worked on.", lambda: engine.running)
+    await stack.enter_async_context(_beside(working.keep_leases(asyncio.sleep), "leases"))
     engine.start()
     stack.push_async_callback(engine.stop, settings.shutdown_s_max)
     stack.callback(working.wind_down)
@@ -365,7 +396,9 @@ def _signing_keys(settings: Settings) -> list[bytes]:
         ) from None
 
 
-def _receiver(settings: Settings, opened: Store, telling: Telling, engine: WorkQueue | None) -> receiver.Receiver:
+def _receiver(
+    settings: Settings, opened: Store, telling: Telling, engine: Engine | None, clock: Callable[[], int]
+) -> receiver.Receiver:
     return receiver.Receiver(
         store=opened,
         secrets=receiver.Secrets(
@@ -381,7 +414,7 @@ def _receiver(settings: Settings, opened: Store, telling: Telling, engine: WorkQ
             settings.deliveries_concurrent_max,
             settings.overload_retry_s,
         ),
-        now=now,
+        now=clock if _is_shared(settings) else now,
         monotonic=time.monotonic,
         wake=engine.wake if engine is not None else lambda _key, _org: None,
         answered=telling.metrics.answered,
@@ -408,6 +441,11 @@ def _collect_rarely() -> None:
 async def serve(settings: Settings, role: Role = Role.ALL, step: Step = lambda _: None) -> None:
     """Serve until SIGTERM or SIGINT: then stop accepting, finish what is in flight, close the store."""
     log = structlog.get_logger("tiersync")
+    if role is not Role.ALL and not _is_shared(settings):
+        raise SettingsError(
+            f"--role {role}: an SQLite file has one server, which does all. Run without --role, or give every process "
+            f"one PostgreSQL database. Example: TIERSYNC_DATABASE_URL=postgresql://tiersync@db.internal/tiersync"
+        )
     for line in unknown_variables(os.environ):
         log.warning("settings.unknown", problem=line)
     async with service(settings, role, step) as application:

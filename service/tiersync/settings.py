@@ -177,6 +177,10 @@ class Settings(OrgSettings, BaseSettings):
     sign_in_wait_s: float = Field(30, gt=0, description="How long it waits after a wrong one, seconds.")
 
     database_url: str = Field("sqlite:///tiersync.db", repr=False, description="Where events are kept.")
+    database_connections_max: int = Field(8, ge=2, description="Connections to PostgreSQL, besides the engine's one.")
+    database_statement_s_max: float = Field(
+        10, ge=1, description="Longest statement, and longest silence within a transaction, on PostgreSQL, seconds."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
 
@@ -194,7 +198,8 @@ class Settings(OrgSettings, BaseSettings):
     keys_waiting_max: int = Field(10_000, ge=1, description="Keys in the engine's queue; others wait in the store.")
     keys_concurrent_max: int = Field(64, ge=1, description="Keys worked on at once, per org.")
     key_calls_concurrent_max: int = Field(16, ge=1, description="Calls in flight at once for one key.")
-    lease_s: float = Field(30, gt=0, description="How long a claim holds, seconds.")
+    lease_s: float = Field(20, gt=0, description="How long a claim holds unless it is prolonged, seconds.")
+    turn_s_max: float = Field(60, gt=0, description="Longest turn at one key, then others have theirs, seconds.")
     sweep_s: float = Field(1, gt=0, description="How often the tables are searched for due work, seconds.")
     shutdown_s_max: float = Field(15, gt=0, description="Longest time to finish what is in flight, seconds.")
 
@@ -347,12 +352,16 @@ def example(name: str) -> str:
     return str(default.value if isinstance(default, Enum) else default)
 
 
-def missing_to_serve(settings: Settings) -> list[str]:
-    """Name what has to be set before `serve` can start: a line each, with an example."""
-    return [f"{shown}: missing. Example: {shown}={example(name)}" for shown, name in _missing(settings)]
+def missing_to_serve(settings: Settings, *, receives: bool = True, works: bool = True) -> list[str]:
+    """Name what has to be set before `serve` can start in its role: a line each, with an example."""
+    missing = [
+        *(_missing_to_work(settings) if works else ()),
+        *(_missing_to_receive(settings) if receives else ()),
+    ]
+    return [f"{shown}: missing. Example: {shown}={example(name)}" for shown, name in missing]
 
 
-def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
+def _missing_to_work(settings: Settings) -> Iterator[tuple[str, str]]:
     for org, values in settings.by_org().items():
         prefix = f"orgs.{org}." if settings.orgs else PREFIX
 
@@ -365,5 +374,8 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
             yield from (shown(name) for name in _OAUTH if not getattr(values, name))
         else:
             yield from (shown(name) for name in _BASIC if not getattr(values, name))
+
+
+def _missing_to_receive(settings: Settings) -> Iterator[tuple[str, str]]:
     if not settings.webhook_secrets and not settings.webhook_signing_secrets:
         yield f"{PREFIX}WEBHOOK_SECRETS", "webhook_secrets"

@@ -1,13 +1,13 @@
 """From a claimed key to adjusted secondaries: claim → plan → send → settle → release.
 
 `Worker.turn` is one turn at one key. It reads the group afresh, writes down what is owed if that has not been done yet,
-and makes the calls that are due until there are none or the lease draws to its end. What could not be done stays due in
-the tables; nothing is remembered here.
+and makes the calls that are due until there are none or the turn is long enough. While it lasts, its lease is prolonged
+again and again. What could not be done stays due in the tables; nothing is remembered here.
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -18,6 +18,7 @@ import structlog
 
 from tiersync import fanout, retry
 from tiersync.capillary import Capillary, NotPrimary, NotTried
+from tiersync.errors import StoreUnavailable
 from tiersync.fanout import (
     Goal,
     Group,
@@ -34,7 +35,7 @@ from tiersync.fanout import (
 from tiersync.intake import ANY_ORG, EventStatus
 from tiersync.retry import Again, Dead, Done, Outcome, Refused, Schedule, Skipped, TryAgain
 from tiersync.settling import name_of, settlement
-from tiersync.store import Claim, Due, Plan, Release, Store, Want
+from tiersync.store import Claim, Due, Plan, Release, Renewal, Store, Want
 from tiersync.store.writer import Step
 from tiersync.telemetry import Ids, Traces
 from tiersync.webhook import Action
@@ -62,6 +63,7 @@ class Limits:
     plan_batch_max: int
     owed_batch_max: int
     key_calls_concurrent_max: int
+    turn_s_max: float = 60
 
 
 @dataclass(slots=True)
@@ -70,7 +72,8 @@ class _Turn:
 
     claim: Claim
     org: Org
-    until: float
+    ends: float
+    until: float = 0.0
     members: Mapping[int, Member] = field(default_factory=dict)
     over: bool = False
     primary: Held | TryAgain | Refused | NotTried | None = None
@@ -100,6 +103,7 @@ class Worker:
         self._now, self._monotonic, self._dice, self._settled, self._step = now, monotonic, dice, settled, step
         self._traces = traces
         self._customers = _OneAtATime()
+        self._turns: dict[int, _Turn] = {}
         self._winding_down = False
 
     def wind_down(self) -> None:
@@ -120,7 +124,13 @@ class Worker:
         if org is None:
             release = self._close(claim, EventStatus.DEAD, "org_unknown", "orgId: not configured")
         else:
-            release = await self._work(_Turn(claim, org, began + self._limits.lease_s - org.attempt_s_max))
+            turn = _Turn(claim, org, began + self._limits.turn_s_max)
+            self._may_call(turn, began)
+            self._turns[claim.sync] = turn
+            try:
+                release = await self._work(turn)
+            finally:
+                del self._turns[claim.sync]
         self._step("before release")
         due_at = await self._store.release(release)
         log.info(
@@ -139,6 +149,28 @@ class Worker:
             lambda: {"closed": release.close, "reason": release.reason}, well=release.close is not EventStatus.DEAD
         )
         return due_at
+
+    async def keep_leases(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Prolong the leases of the turns that run, for ever."""
+        while True:
+            await sleep(self._limits.lease_s / 4)
+            await asyncio.gather(*(self._prolong(turn) for turn in self._turns.values()))
+
+    async def _prolong(self, turn: _Turn) -> None:
+        began, until = self._monotonic(), self._now() + int(1000 * self._limits.lease_s)
+        try:
+            held = await self._store.renew(Renewal(turn.claim.sync, turn.claim.fence, until))
+        except StoreUnavailable as error:  # then no further call begins once the lease draws to its end
+            log.warning("lease.not_prolonged", sync=turn.claim.sync, error=str(error))
+            return
+        if held:
+            self._may_call(turn, began)
+        else:
+            turn.over = True
+
+    def _may_call(self, turn: _Turn, held_from: float) -> None:
+        """Let calls begin as long as they end within the lease, and the turn is not too long."""
+        turn.until = min(held_from + self._limits.lease_s - turn.org.attempt_s_max, turn.ends)
 
     async def _work(self, turn: _Turn) -> Release:
         claim = turn.claim

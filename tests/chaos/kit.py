@@ -95,7 +95,7 @@ class City:
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the store file itself."""
-        with closing(sqlite3.connect(self.town.database)) as connection:
+        with closing(sqlite3.connect(self.town.database_url.removeprefix("sqlite:///"))) as connection:
             return connection.execute(statement).fetchall()
 
     def unfinished(self) -> dict[str, int]:

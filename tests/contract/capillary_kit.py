@@ -10,7 +10,7 @@ import httpx
 import respx
 
 from tiersync import capillary
-from tiersync.capillary import Basic, Breaks, Capillary, Gate, HttpxTransport, Limits
+from tiersync.capillary import Basic, Breaks, Budget, Capillary, Gate, HttpxTransport, Limits
 from tiersync.capillary.auth import Auth
 from tiersync.retry import TryAgain
 
@@ -46,6 +46,10 @@ class Clock:
     def __call__(self) -> float:
         """Tell the seconds."""
         return self.now
+
+    def ms(self) -> int:
+        """Tell the milliseconds."""
+        return int(1000 * self.now)
 
     async def sleep(self, seconds: float) -> None:
         """Pass the time at once, letting others have their turn."""
@@ -83,6 +87,7 @@ async def line(  # noqa: PLR0913 - a test names only what it is about
     router: respx.MockRouter | None = None,
     clock: Clock | None = None,
     per_minute_max: int = 0,
+    budget: Budget | None = None,
 ) -> AsyncIterator[Line]:
     """Open a client to a router. Times are the clock's, so that no test waits."""
     router, clock = router or respx.MockRouter(assert_all_called=False), clock or Clock()
@@ -92,7 +97,7 @@ async def line(  # noqa: PLR0913 - a test names only what it is about
         source=source,
         transport=transport(router),
         auth=auth or Basic("till.user", "password"),
-        gate=Gate(concurrent_max=64, per_minute_max=per_minute_max, now=clock, sleep=clock.sleep),
+        gate=Gate(concurrent_max=64, per_minute_max=per_minute_max, now=clock, sleep=clock.sleep, budget=budget),
         limits=limits,
         now=clock,
         sleep=clock.sleep,

@@ -1,18 +1,29 @@
 """The gate: so many calls at once, so many a minute, in the order of arrival, and none after the turn's end."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.contract.capillary_kit import Clock
 from tiersync.capillary import Gate
+from tiersync.store import Store, database, open_store
 
+DATABASES = ("sqlite",)  # on PostgreSQL it is the database's clock that counts
 FAR = 10_000.0
+ORG = 50_614
 
 
-def gate(clock: Clock, *, concurrent_max: int = 100, per_minute_max: int = 0) -> Gate:
-    """Build a gate on this clock."""
-    return Gate(concurrent_max=concurrent_max, per_minute_max=per_minute_max, now=clock, sleep=clock.sleep)
+def gate(clock: Clock, *, concurrent_max: int = 100, per_minute_max: int = 0, store: Store | None = None) -> Gate:
+    """Build a gate on this clock; a limit per minute is kept in a store."""
+    return Gate(
+        concurrent_max=concurrent_max,
+        per_minute_max=per_minute_max,
+        now=clock,
+        sleep=clock.sleep,
+        budget=store.budget(ORG, per_minute_max, clock.ms) if store is not None else None,
+    )
 
 
 async def turns(times: int = 20) -> None:
@@ -43,10 +54,10 @@ async def test_no_more_calls_are_in_flight_than_allowed() -> None:
     assert order == [*range(10)]
 
 
-async def test_no_minute_holds_more_calls_than_allowed() -> None:
+async def test_no_minute_holds_more_calls_than_allowed(store: Store) -> None:
     """Whichever sixty seconds are looked at; and what is allowed is used."""
     clock = Clock()
-    shared, times = gate(clock, per_minute_max=5), list[float]()
+    shared, times = gate(clock, per_minute_max=5, store=store), list[float]()
 
     async def call() -> None:
         assert await shared.enter(FAR)
@@ -57,13 +68,13 @@ async def test_no_minute_holds_more_calls_than_allowed() -> None:
 
     assert len(times) == 12
     assert all(later - sooner >= 60 for sooner, later in zip(times, times[5:], strict=False))
-    assert times[-1] - times[0] <= 2 * 61
+    assert times[-1] - times[0] <= 2 * 65
 
 
-async def test_the_limit_per_minute_keeps_the_order_of_arrival() -> None:
+async def test_the_limit_per_minute_keeps_the_order_of_arrival(store: Store) -> None:
     """Nobody starves behind those who came later."""
     clock = Clock()
-    shared, order = gate(clock, per_minute_max=1), list[int]()
+    shared, order = gate(clock, per_minute_max=1, store=store), list[int]()
 
     async def call(number: int) -> None:
         assert await shared.enter(FAR)
@@ -75,13 +86,13 @@ async def test_the_limit_per_minute_keeps_the_order_of_arrival() -> None:
     assert order == [*range(6)]
 
 
-async def test_nobody_enters_after_the_end_of_its_turn() -> None:
+async def test_nobody_enters_after_the_end_of_its_turn(store: Store) -> None:
     """Not at the very end, not with a free place, not with a limit: the lease may be another worker's by then."""
     clock = Clock()
-    for shared in (gate(clock), gate(clock, per_minute_max=5)):
+    for shared in (gate(clock), gate(clock, per_minute_max=5, store=store)):
         assert not await shared.enter(clock.now)
         assert not await shared.enter(clock.now - 1)
-        assert await shared.enter(clock.now + 0.1)
+        assert await shared.enter(clock.now + 60)
 
 
 async def test_who_cannot_enter_takes_nobodys_place() -> None:
@@ -197,3 +208,58 @@ async def test_calls_that_were_refused_together_close_the_gate_once(calls: int) 
         shared.close_for(None)
 
     assert shared.closed_s == 1
+
+
+@asynccontextmanager
+async def two_gates(database_url: str, clock: Clock, per_minute_max: int) -> AsyncIterator[tuple[Gate, Gate]]:
+    """Run the gates of two replicas over one database."""
+    url = database.address(database_url)
+    async with open_store(url, migrate=True) as one, open_store(url) as other:
+        yield (
+            gate(clock, per_minute_max=per_minute_max, store=one),
+            gate(clock, per_minute_max=per_minute_max, store=other),
+        )
+
+
+async def test_what_one_gate_leased_the_other_has_not(database_url: str) -> None:
+    """The limit is one for all replicas, and for whoever comes after a restart."""
+    clock = Clock()
+    async with two_gates(database_url, clock, 2) as (one, other):
+        first = [await one.enter(clock.now + 50), await one.enter(clock.now + 50)]
+        began = clock.now
+
+        early = await other.enter(began + 30)
+        late = await other.enter(began + 200)
+
+    assert [True, True, False, True] == [*first, early, late]
+    assert clock.now - began >= 60
+
+
+async def test_what_is_not_used_is_given_back(database_url: str) -> None:
+    """Of a second's worth of the limit that one replica does not use, another one makes use."""
+    clock = Clock()
+    async with two_gates(database_url, clock, 60 * 3) as (one, other):
+        assert await one.enter(FAR)
+        await one.close()
+
+        leased = 0
+        while await other.enter(clock.now + 0.5):
+            other.leave()
+            leased += 1
+
+    assert 60 * 3 - 1 == leased
+
+
+async def test_a_closing_reaches_the_other_replicas(database_url: str) -> None:
+    """Who leases calls after another replica was told "later" makes none either."""
+    clock = Clock()
+    async with two_gates(database_url, clock, 600) as (one, other), open_store(database.address(database_url)) as third:
+        one.close_for(30)
+        while not (await third.budget(ORG, 600, clock.ms).lease(0, 60)).closed_ms:
+            await asyncio.sleep(0.005)
+        began = clock.now
+
+        entered = await other.enter(FAR)
+
+    assert entered
+    assert 30 == pytest.approx(clock.now - began, abs=1)

@@ -10,6 +10,7 @@ from tests.contract.capillary_kit import APPLIED, NEVER, Clock, Line, again, lin
 from tiersync.capillary import Limits, NotTried
 from tiersync.fanout import Move
 from tiersync.retry import Applied, TryAgain
+from tiersync.store import Store
 
 
 async def adjust(to: Line, until: float | None = None) -> object:
@@ -166,11 +167,11 @@ async def test_a_failed_call_counts_even_if_the_gate_closes_before_the_next_try(
     assert again(result).reason == "customer_locked"
 
 
-async def test_the_limit_per_minute_holds_for_all_calls_together() -> None:
+async def test_the_limit_per_minute_holds_for_all_calls_together(store: Store) -> None:
     """Readings and changes count alike."""
     clock = Clock()
     limits = Limits(call_s_max=5, attempt_s_max=100, burst_tries_max=1, breaks=NEVER)
-    async with line(clock=clock, per_minute_max=3, limits=limits) as to:
+    async with line(clock=clock, per_minute_max=3, budget=store.budget(1, 3, clock.ms), limits=limits) as to:
         times: list[float] = []
 
         def answer(_: httpx.Request) -> httpx.Response:

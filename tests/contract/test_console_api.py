@@ -17,7 +17,7 @@ from tests.contract.store_kit import ANN, BOB, EVE, NOW, ORG, Hand, outcome, owe
 from tiersync.app import Role
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
-from tiersync.store import database, open_store
+from tiersync.store import database, open_store, schema
 from tiersync.webhook import INT64_MAX
 
 OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/webhooks/capillary"}
@@ -206,8 +206,8 @@ def execute(database_url: str, statement: str) -> None:
     [
         ("ALTER TABLE alembic_version RENAME TO gone", "ALTER TABLE gone RENAME TO alembic_version"),
         (
-            "UPDATE alembic_version SET version_num = '9999'",
-            f"UPDATE alembic_version SET version_num = '{database.newest_version()}'",  # noqa: S608
+            "UPDATE alembic_version SET version_num = '0000'",
+            f"UPDATE alembic_version SET version_num = '{schema.newest_version()}'",  # noqa: S608
         ),
     ],
     ids=["gone", "another schema"],

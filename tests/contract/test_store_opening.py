@@ -61,9 +61,10 @@ async def test_migrating_twice_changes_nothing(path: Path) -> None:
 
 @pytest.mark.parametrize("migrate", [False, True])
 async def test_a_schema_of_another_version_is_refused(path: Path, *, migrate: bool) -> None:
-    """A database of a newer version than this program knows is refused with a sentence, migrating or not."""
+    """A newer schema that has taken away what this program uses is refused with a sentence, migrating or not."""
     await opened(path, migrate=True)
     execute(path, "UPDATE alembic_version SET version_num = '9999'")
+    execute(path, "UPDATE compatibility SET oldest = '9999'")
 
     with pytest.raises(SchemaOutdated, match="9999"):
         await opened(path, migrate=migrate)
@@ -80,6 +81,7 @@ async def test_a_schema_that_changes_under_a_running_store_shows(path: Path) -> 
     async with open_store(database.address(f"sqlite:///{path}"), migrate=True) as store:
         await store.probe()
         execute(path, "UPDATE alembic_version SET version_num = '9999'")
+        execute(path, "UPDATE compatibility SET oldest = '9999'")
 
         with pytest.raises(SchemaOutdated):
             await store.probe()
@@ -130,10 +132,20 @@ async def test_a_writer_beside_waits_for_its_turn(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "mysql://host/db", "sqlite+pysqlite:///x.db"]
+    "url",
+    [
+        "",
+        "nonsense",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "mysql://host/db",
+        "sqlite+pysqlite:///x.db",
+        "postgresql+psycopg://host/db",
+        "postgresql://host",
+    ],
 )
 def test_an_address_that_is_none_is_refused_with_an_example(url: str) -> None:
-    """Whatever is not an SQLite file is refused in a sentence that names the variable and shows a right one."""
+    """Whatever is neither an SQLite file nor a PostgreSQL database is refused; the sentence shows right ones."""
     with pytest.raises(SettingsError, match=r"TIERSYNC_DATABASE_URL.*Example: TIERSYNC_DATABASE_URL=sqlite:////"):
         database.address(url)
 

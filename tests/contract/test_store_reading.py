@@ -27,21 +27,38 @@ from tiersync.fanout import AdjustmentStatus, Tier
 from tiersync.intake import EventStatus
 from tiersync.store import Claim, Selection
 
+DATABASES = ("sqlite", "postgresql")
+
 LATER = NOW + 60_000
 
 
 async def test_the_sweep_finds_the_longest_waiting_first(hand: Hand) -> None:
-    """Due keys come with their org in the order in which they became due, so many at the most."""
-    for number, received_at in enumerate((NOW - 1, NOW - 3, NOW - 2, NOW), start=1):
-        await hand.received(tier_change(f"e{number}", received_at=received_at, customer=number, org=number))
+    """An org's due keys come in the order in which they became due, so many at the most."""
+    keys = [
+        await hand.due(tier_change(f"e{number}", received_at=received_at, customer=number))
+        for number, received_at in enumerate((NOW - 1, NOW - 3, NOW - 2, NOW))
+    ]
 
     found = await hand.store.sweep(NOW - 1, 2)
     later = await hand.store.sweep(NOW, 10)
 
-    assert [2, 3] == [org for _, org in found]
-    assert [2, 3, 1, 4] == [org for _, org in later]
-    assert (3, NOW - 3) == await hand.store.oldest_due(NOW - 1)
-    assert (0, None) == await hand.store.oldest_due(NOW - 4)
+    assert [(keys[1], ORG), (keys[2], ORG)] == found
+    assert [keys[1], keys[2], keys[0], keys[3]] == [key for key, _ in later]
+    for moment, expected in ((NOW - 1, (3, NOW - 3)), (NOW - 4, (0, None))):
+        waiting = await hand.store.backlog(moment)
+        assert expected == (waiting.keys_due, waiting.due_since)
+
+
+async def test_a_busy_org_does_not_hide_another(hand: Hand) -> None:
+    """Each org has a page of the sweep of its own, however many keys of another have waited longer."""
+    for number in range(5):
+        await hand.received(tier_change(f"e{number}", received_at=NOW - 9, customer=number + 1, org=1))
+    late = await hand.due(tier_change("late", org=2))
+
+    found = await hand.store.sweep(NOW, 2)
+
+    assert [1, 1, 2] == [org for _, org in found]
+    assert late in dict(found)
 
 
 async def leading(hand: Hand, primary: int, tier: Tier, *, finish: bool = True, **other: Any) -> Claim:

@@ -32,6 +32,8 @@ from tiersync.intake import Arrival, EventStatus
 from tiersync.store import Receipt, Selection, Store, database, open_store
 from tiersync.webhook import INT64_MAX, Action
 
+DATABASES = ("sqlite", "postgresql")
+
 SECOND = 1000
 
 

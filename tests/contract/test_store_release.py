@@ -10,6 +10,8 @@ from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
 from tiersync.webhook import Action
 
+DATABASES = ("sqlite", "postgresql")
+
 DUE, DEAD, SKIPPED = AdjustmentStatus.DUE, AdjustmentStatus.DEAD, AdjustmentStatus.SKIPPED
 LATER, LATEST = NOW + 60_000, NOW + 120_000
 

@@ -25,6 +25,8 @@ from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus
 from tiersync.store import Replay, Replayed
 
+DATABASES = ("sqlite", "postgresql")
+
 DUE, DEAD = AdjustmentStatus.DUE, AdjustmentStatus.DEAD
 LATER = NOW + 60_000
 

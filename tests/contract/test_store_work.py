@@ -22,6 +22,8 @@ from tests.contract.store_kit import (
 from tiersync.fanout import AdjustmentStatus
 from tiersync.store import Want
 
+DATABASES = ("sqlite", "postgresql")
+
 DUE, DONE, DEAD = AdjustmentStatus.DUE, AdjustmentStatus.DONE, AdjustmentStatus.DEAD
 LATER = NOW + 60_000
 

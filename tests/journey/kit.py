@@ -123,16 +123,11 @@ class Town:
 
     sandbox: httpx.AsyncClient
     service: httpx.AsyncClient
-    database: Path
+    database_url: str
     settings: Json
     port: int
     _running: AsyncExitStack | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    @property
-    def database_url(self) -> str:
-        """Where the service keeps its store."""
-        return f"sqlite:///{self.database}"
 
     # The service.
 
@@ -339,9 +334,13 @@ def tier_list(names: Sequence[str]) -> list[Json]:
 
 @asynccontextmanager
 async def town(
-    folder: Path, *, started: bool = True, sandbox: Mapping[str, Any] | None = None, **settings: Any
+    database: Path | str, *, started: bool = True, sandbox: Mapping[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Town]:
-    """Found a town: a sandbox with nothing but the programme 973, and a service on an empty store."""
+    """Found a town: a sandbox with nothing but the programme 973, and a service on an empty store.
+
+    The store is a file in a folder, or the database of an address.
+    """
+    url = f"sqlite:///{database / 'town.db'}" if isinstance(database, Path) else database
     port, at = free_port(), listening()
     here = f"http://127.0.0.1:{at.getsockname()[1]}"
     chosen = SandboxSettings(
@@ -364,7 +363,7 @@ async def town(
             trust_env=False,
         ) as to_service,
     ):
-        found = Town(to_sandbox, to_service, folder / "town.db", values, port)
+        found = Town(to_sandbox, to_service, url, values, port)
         await found.clear()
         try:
             if started:

@@ -17,13 +17,13 @@ END_S_MAX: Final = 30.0
 
 @asynccontextmanager
 async def running(
-    *arguments: str, environment: Mapping[str, str], url: str, log: Path
+    *arguments: str, environment: Mapping[str, str], url: str, log: Path, module: str = "tiersync"
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run `tiersync ARGUMENTS` until the block ends, by SIGTERM or if it must by SIGKILL; ready when `url` answers."""
     with log.open("ab") as written:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "tiersync", *arguments),
+            *("-m", module, *arguments),
             env={**os.environ, **environment},
             stdout=written,
             stderr=written,

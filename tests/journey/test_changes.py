@@ -4,6 +4,8 @@ import pytest
 
 from tests.journey.kit import Town
 
+DATABASES = ("sqlite", "postgresql")
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.journey.kit import Town, town
 
+DATABASES = ("sqlite", "postgresql")
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

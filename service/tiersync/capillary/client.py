@@ -117,7 +117,8 @@ class Capillary:
                 return None
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and give back the calls that were leased."""
+        await self.gate.close()
         await self._transport.close()
 
     async def _burst(

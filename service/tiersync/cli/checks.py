@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tiersync import app, settings
 from tiersync.capillary import NotTried
@@ -40,7 +39,8 @@ async def examine() -> list[Finding]:
         Finding("settings", ok=True, detail=f"{len(loaded.by_org())} org(s)")
     ]
     findings += _advice(loaded)
-    findings.append(_store(Path(url.database or ""), database.peek(url)))
+    ok, detail = await database.examine(url)
+    findings.append(Finding("store", ok=ok, detail=detail))
     if not missing:
         findings += [finding async for finding in _credentials(loaded)]
     return findings
@@ -59,19 +59,6 @@ def _advice(loaded: Settings) -> Iterator[Finding]:
         yield warning("operator API", "closed: TIERSYNC_OPERATOR_TOKEN is not set")
     elif len(loaded.operator_token.get_secret_value()) < _SECRET_CHARS_MIN:
         yield warning("operator token", f"shorter than {_SECRET_CHARS_MIN} characters: easy to guess")
-
-
-def _store(path: Path, version: str | None) -> Finding:
-    newest = database.newest_version()
-    if not path.exists():
-        writable = path.parent.is_dir() and database.may_write(path.parent)
-        detail = f"{path}: will be created" if writable else f"{path}: its folder is missing or cannot be written"
-        return Finding("store", ok=writable, detail=detail)
-    if not (database.may_write(path) and database.may_write(path.parent)):
-        return Finding("store", ok=False, detail=f"{path}: cannot be written by this user")
-    if version != newest:
-        return Finding("store", ok=False, detail=f"{path}: schema {version or 'none'}, run `tiersync migrate`")
-    return Finding("store", ok=True, detail=f"{path}: schema {version}")
 
 
 async def _credentials(loaded: Settings) -> AsyncIterator[Finding]:

@@ -103,11 +103,11 @@ def _post(client: Any, target: str, file: str, headers: dict[str, str]) -> tuple
 def migrate() -> None:
     """Bring the database's schema up to date (serve does so by itself)."""
     from tiersync import app, settings
-    from tiersync.store import database
+    from tiersync.store import schema
 
     async def run() -> None:
         async with app.store(settings.load(), migrate=True):
             pass
 
     asyncio.run(run())
-    typer.echo(f"The schema is up to date: {database.newest_version()}.")
+    typer.echo(f"The schema is up to date: {schema.newest_version()}.")

@@ -14,27 +14,29 @@ commit.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, text, update
+from pgqueuer.queries import Queries
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tiersync.errors import SchemaOutdated, StoreUnavailable
+from tiersync.errors import StoreUnavailable
 from tiersync.fanout import Tier
 from tiersync.intake import Arrival
-from tiersync.store import arrivals, database, jobs, orgs, reading, removal, work
+from tiersync.store import arrivals, database, jobs, leases, orgs, queue, reading, removal, schema, slices, work
 from tiersync.store.arrivals import Receipt, Received
-from tiersync.store.database import Database
+from tiersync.store.database import Database, Limits
 from tiersync.store.jobs import Advance, Begin, EndJob, Job, JobKind, JobStatus, WantJob
+from tiersync.store.leases import Renewal
 from tiersync.store.orgs import BreakerNews, OrgState, Pause
 from tiersync.store.orgs import known as known_orgs
+from tiersync.store.postgresql import PostgresDatabase
 from tiersync.store.reading import Backlog, Due, Stored
 from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.replays import Replay, Replayed
 from tiersync.store.selecting import Selection
-from tiersync.store.tables import syncs
 from tiersync.store.work import Claim, Plan, Release, Settlement, Want
 from tiersync.store.writer import Apply, Step, Timed, Writer, untimed
 from tiersync.webhook import INT64_MAX
@@ -56,6 +58,7 @@ __all__ = [
     "Received",
     "Release",
     "Removal",
+    "Renewal",
     "Replay",
     "Replayed",
     "Selection",
@@ -94,8 +97,14 @@ class Store:
             "advance_job": jobs.advance,
             "end_job": jobs.end,
             "purge": removal.remove_all,
-            "reclaim": _reclaim,
+            "reclaim": leases.reclaim,
+            "renew": leases.renew,
+            "rebuild": _rebuild,
             "probe": _probe,
+            # The last ones: whoever waits for an org's budget holds all the keys that it wants.
+            "give_back": slices.give_back,
+            "close_org": slices.close,
+            "lease": slices.lease,
         }
         self.writer = Writer(database, verbs, batch_max, step, timed)
         self.reads_open = 0
@@ -126,6 +135,15 @@ class Store:
     async def reclaim(self, now: int) -> None:
         """Free every claim: for a process that knows it is the only one."""
         await self.writer.submit("reclaim", now)
+
+    async def renew(self, renewal: Renewal) -> bool:
+        """Prolong a lease; False if it is not held any longer."""
+        return bool(await self.writer.submit("renew", renewal))
+
+    async def rebuild(self, now: int, limit: int) -> list[int]:
+        """Enqueue what is due and has no job, on PostgreSQL; returns the orgs that have work."""
+        answer: list[int] = await self.writer.submit("rebuild", (now, limit))
+        return answer
 
     async def pause(self, org: int, *, by: str, reason: str | None, now: int) -> bool:
         """Have nobody work for an org (0: for any), whoever works on these tables; False if it is paused already."""
@@ -212,6 +230,19 @@ class Store:
         """Write something and change nothing. Raises `StoreUnavailable`, or `SchemaOutdated`."""
         await self.writer.submit("probe", None)
 
+    def budget(self, org: int, calls_max: int, now: Callable[[], int]) -> slices.Budget:
+        """The calls of an org that all replicas share; `now` is epoch milliseconds."""
+        return slices.Budget(self.writer, org, calls_max, now)
+
+    async def clock(self) -> int:
+        """The database's clock, epoch milliseconds. Raises `StoreUnavailable`."""
+        return await self._read(reading.clock)
+
+    def open_queue(self) -> AbstractAsyncContextManager[Queries]:
+        """Open a connection of its own to PgQueuer's queue; there is one on PostgreSQL only."""
+        assert isinstance(self._database, PostgresDatabase)  # noqa: S101 - app.py chooses the engine
+        return self._database.open_queue()
+
     async def sweep(self, now: int, limit: int) -> Sequence[tuple[int, int]]:
         """Keys that are due, the longest waiting first: (sync id, org)."""
         return await self._read(reading.due_keys, now, limit)
@@ -295,25 +326,20 @@ async def open_store(
     migrate: bool = False,
     step: Step = lambda _: None,
     timed: Timed = untimed,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
 ) -> AsyncIterator[Store]:
     """Open a database for the time of the block.
 
     `migrate` brings the schema up to date first; without it an outdated schema raises `SchemaOutdated`. Raises
     `StoreUnavailable` if the database cannot be opened.
     """
-    opened = Database(url)
+    opened = database.connect(url, limits)
     store = Store(opened, batch_max, step, timed)
     try:
         try:
-            if migrate:
-                await opened.write(database.migrate)
-            current = await opened.write(database.current_version)
+            await opened.write(schema.migrate if migrate else schema.check)
         except (DBAPIError, OSError) as error:
-            raise StoreUnavailable(f"cannot open {url.database}: {_reason(error)}") from None
-        if current != (newest := database.newest_version()):
-            raise SchemaOutdated(
-                f"{url.database} has schema {current or 'none'}, this version needs {newest}: run `tiersync migrate`"
-            )
+            raise StoreUnavailable(f"cannot open {database.shown(url)}: {_reason(error)}") from None
         store.writer.start()
         yield store
     finally:
@@ -328,14 +354,16 @@ def _owed(connection: Connection, asked: Sequence[tuple[Claim, int, int]]) -> li
     return [reading.owed(connection, *one) for one in asked]
 
 
-def _reclaim(connection: Connection, times: Sequence[int]) -> list[None]:
-    connection.execute(update(syncs).where(syncs.c.owner.is_not(None)).values(owner=None, due_at=max(times)))
-    return [None] * len(times)
+def _rebuild(connection: Connection, sweeps: Sequence[tuple[int, int]]) -> list[list[int]]:
+    now, limit = max(sweeps)
+    found = reading.orgs_with_work(connection, now)
+    queue.rebuild(connection, found, now, limit)
+    return [found] * len(sweeps)
 
 
 def _probe(connection: Connection, probes: Sequence[None]) -> list[None]:
     # A real write, of the schema's version over itself: a full disk and a foreign schema both show.
     found = connection.execute(text("UPDATE alembic_version SET version_num = version_num RETURNING version_num"))
-    if found.scalars().all() != [database.newest_version()]:
-        raise SchemaOutdated("the schema is not the one this version needs: run `tiersync migrate`")
+    if found.scalars().all() != [schema.newest_version()]:
+        schema.check(connection)
     return [None] * len(probes)

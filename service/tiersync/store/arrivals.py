@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Executable, and_, bindparam, exists, insert, 
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
+from tiersync.store import queue
 from tiersync.store.forward import Key, SyncRow, hold, insert_for, save, supersede
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.webhook import INT64_MAX, Action
@@ -131,7 +132,8 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receive
     if batch.depths:
         connection.execute(_DEEPEN, batch.depths)
     if duplicates:
-        connection.execute(_COUNT, [{"_org": row.org, "_event_id": row.event_id} for row in duplicates])
+        ordered = sorted((row.org, row.event_id) for row in duplicates)  # two replicas must not wait for each other
+        connection.execute(_COUNT, [{"_org": org, "_event_id": event_id} for org, event_id in ordered])
     for arrival in arrivals:
         if arrival.kind is Kind.LEAVE:
             wake_owing(connection, arrival, now)
@@ -186,7 +188,10 @@ def _insert(
                 **event_values(arrival),
             },
         )
-    found = connection.execute(_insert_new(connection.dialect.name), list(rows.values()))
+    # Two replicas may hold the same deliveries, and each waits for the other's rows. Those of a key have its lock; the
+    # others come first, in one order for everybody. A key's own stay in the order of arrival.
+    ordered = sorted(rows.values(), key=lambda row: (1,) if row["sync"] else (0, row["org"], row["event_id"]))
+    found = connection.execute(_insert_new(connection.dialect.name), ordered)
     return {(row.org, row.event_id): row.id for row in found}
 
 
@@ -279,9 +284,11 @@ def joiner_values(arrival: Arrival, event: int, sync: SyncRow) -> dict[str, Any]
 def wake_owing(connection: Connection, arrival: Arrival, now: int) -> None:
     """Make a primary's keys due that still owe calls: who left is found by reading the group, not by this event."""
     owes = exists().where(adjustments.c.sync == syncs.c.id, adjustments.c.status == AdjustmentStatus.DUE)
-    connection.execute(
+    woken = connection.execute(
         update(syncs)
         .where(syncs.c.org == arrival.org, syncs.c.customer == arrival.customer, syncs.c.owner.is_(None), owes)
         .where(syncs.c.attempt == 0)  # after a failed attempt the wait stays
         .values(due_at=now)
+        .returning(syncs.c.id)
     )
+    queue.enqueue(connection, woken.scalars().all())

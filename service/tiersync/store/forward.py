@@ -17,6 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus
+from tiersync.store import queue
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.webhook import Action
 
@@ -138,9 +139,10 @@ _SELECT: Final = (
 
 
 def save(connection: Connection, held: Iterable[SyncRow]) -> None:
-    """Write back the rows that changed."""
+    """Write back the rows that changed, and enqueue those that are due."""
     if changed := [row for row in held if row.changed]:
         connection.execute(_SAVE, [{"_id": row.id, **{name: getattr(row, name) for name in _SAVED}} for row in changed])
+        queue.enqueue(connection, [row.id for row in changed])
 
 
 _SAVE: Final = update(syncs).where(syncs.c.id == bindparam("_id")).values({name: bindparam(name) for name in _SAVED})

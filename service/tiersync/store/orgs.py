@@ -70,6 +70,14 @@ def is_worked_for() -> ColumnElement[bool]:
     return and_(~all_held, syncs.c.org.not_in(select(orgs.c.org).where(_held)))
 
 
+def held(connection: Connection, now: int) -> set[int]:
+    """The orgs that are held back."""
+    return set(connection.execute(_HELD, {"_now": now}).scalars())
+
+
+_HELD: Final = select(orgs.c.org).where(_held)
+
+
 def read(connection: Connection) -> list[OrgState]:
     """Every org that was ever paused or told of."""
     return [OrgState(*row) for row in connection.execute(_READ)]

@@ -1,14 +1,14 @@
 """What the operator and the worker read: always what is committed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, func, select, text, tuple_
 
 from tiersync.fanout import AdjustmentStatus, Tier
-from tiersync.intake import EventStatus
-from tiersync.store.orgs import is_worked_for
+from tiersync.intake import ANY_ORG, EventStatus
+from tiersync.store import orgs
 from tiersync.store.selecting import Selection
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.store.work import Claim
@@ -58,17 +58,36 @@ _SHOWN: Final = [column for column in adjustments.c if column.name not in {"even
 
 
 def due_keys(connection: Connection, now: int, limit: int) -> Sequence[tuple[int, int]]:
-    """Keys whose time has come and whose org is not held back, the longest waiting first: (sync id, org)."""
-    found = connection.execute(_DUE_KEYS, {"_now": now, "_limit": limit})
-    return [(row.id, row.org) for row in found]
+    """Each org's keys whose time has come, unless it is held back, the longest waiting first: (sync id, org)."""
+    return [
+        (key, org)
+        for org in orgs_with_work(connection, now)
+        for key in connection.execute(_DUE_OF_ORG, {"_org": org, "_now": now, "_limit": limit}).scalars()
+    ]
 
 
-_DUE_KEYS: Final = (
-    select(syncs.c.id, syncs.c.org)
-    .where(syncs.c.due_at <= bindparam("_now"), is_worked_for())
+_DUE_OF_ORG: Final = (
+    select(syncs.c.id)
+    .where(syncs.c.org == bindparam("_org"), syncs.c.due_at <= bindparam("_now"))
     .order_by(syncs.c.due_at)
     .limit(bindparam("_limit"))
 )
+
+
+def orgs_with_work(connection: Connection, now: int) -> list[int]:
+    """The orgs that have keys to be worked on, now or later, and that are not held back."""
+    held = orgs.held(connection, now)
+    return [] if ANY_ORG in held else [org for org in _orgs_with_keys(connection) if org not in held]
+
+
+def _orgs_with_keys(connection: Connection) -> Iterator[int]:
+    """Take a step in the index for each org, not for each key."""
+    org: int | None = -1
+    while (org := connection.scalar(_NEXT_ORG, {"_after": org})) is not None:
+        yield org
+
+
+_NEXT_ORG: Final = select(func.min(syncs.c.org)).where(syncs.c.due_at.is_not(None), syncs.c.org > bindparam("_after"))
 
 
 def owed(connection: Connection, claim: Claim, now: int, limit: int) -> list[Due]:
@@ -239,22 +258,31 @@ def counts(connection: Connection) -> dict[str, dict[str, int]]:
 
 def backlog(connection: Connection, now: int) -> Backlog:
     """What waits, and what is dead. The cost is bounded: of more than `COUNTED_MAX` only so many are counted."""
-    due = connection.execute(_DUE, {"_now": now}).one()
+    due = [connection.execute(_DUE, {"_org": org, "_now": now}).one() for org in _orgs_with_keys(connection)]
+    oldest = min((row.oldest for row in due if row.keys_due), default=None)
     pending_since = connection.execute(_OLDEST_PENDING).scalar()
     dead = {reason or "": count for reason, count in connection.execute(_DEAD)}
-    return Backlog(due[0], due[1], pending_since, dead)
+    return Backlog(min(COUNTED_MAX, sum(row.keys_due for row in due)), oldest, pending_since, dead)
 
 
 _due: Final = (
     select(syncs.c.due_at)
-    .where(syncs.c.due_at <= bindparam("_now"))
+    .where(syncs.c.org == bindparam("_org"), syncs.c.due_at <= bindparam("_now"))
     .order_by(syncs.c.due_at)
     .limit(COUNTED_MAX)
     .subquery()
 )
-_DUE: Final = select(func.count(), func.min(_due.c.due_at))
+_DUE: Final = select(func.count().label("keys_due"), func.min(_due.c.due_at).label("oldest"))
 _OLDEST_PENDING: Final = (
     select(events.c.received_at).where(events.c.status == EventStatus.PENDING).order_by(events.c.id).limit(1)
 )
 _dead: Final = select(events.c.reason).where(events.c.status == EventStatus.DEAD).limit(COUNTED_MAX).subquery()
 _DEAD: Final = select(_dead.c.reason, func.count()).group_by(_dead.c.reason)
+
+
+def clock(connection: Connection) -> int:
+    """PostgreSQL's clock, epoch milliseconds."""
+    return int(connection.execute(_CLOCK).scalar_one())
+
+
+_CLOCK: Final = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")

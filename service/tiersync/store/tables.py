@@ -5,6 +5,9 @@
     adjustments  one row per secondary that an event owes a call           identified by (event, member)
     orgs         one row per org that was paused or whose Capillary was away     identified by org
     jobs         one row per bulk replay or purge: who, when, what, how far
+    budgets      one row per org whose calls are limited: whoever leases calls holds it
+    slices       one row per lease of calls: so many may begin from that instant on
+    compatibility   one row: the oldest schema version whose program works with this schema
 
 `syncs.due_at` is the only clock of the work: null means nothing to do, the past means due, and a claim moves it to
 the end of its lease, so that an expired lease is simply due. `fence` counts the claims: a worker that was overtaken
@@ -65,7 +68,9 @@ syncs: Final = Table(
     Column("group_id", BigInteger),
     UniqueConstraint("customer", "program", "org"),
 )
-Index(None, syncs.c.due_at, sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL"))
+_HAS_WORK: Final = text("due_at IS NOT NULL")
+Index(None, syncs.c.due_at, sqlite_where=_HAS_WORK, postgresql_where=_HAS_WORK)
+Index(None, syncs.c.org, syncs.c.due_at, sqlite_where=_HAS_WORK, postgresql_where=_HAS_WORK)
 Index(None, syncs.c.group_id, sqlite_where=text("group_id IS NOT NULL"), postgresql_where=text("group_id IS NOT NULL"))
 
 events: Final = Table(
@@ -202,3 +207,22 @@ jobs: Final = Table(
     Column("finished_at", BigInteger),
 )
 Index(None, jobs.c.status, jobs.c.id)
+
+budgets: Final = Table(
+    "budgets",
+    metadata,
+    Column("org", BigInteger, primary_key=True, autoincrement=False),
+    Column("closed_until", BigInteger, nullable=False, server_default="0"),  # Capillary said "later"
+)
+
+slices: Final = Table(
+    "slices",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("org", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("calls", Integer, nullable=False),
+)
+Index(None, slices.c.org, slices.c.at)
+
+compatibility: Final = Table("compatibility", metadata, Column("oldest", Text, primary_key=True))

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, f
 
 from tiersync.fanout import AdjustmentStatus, Owed, Tier
 from tiersync.intake import EventStatus
+from tiersync.store import leases, queue
 from tiersync.store.forward import insert_for
 from tiersync.store.orgs import is_worked_for
 from tiersync.store.tables import adjustments, events, syncs
@@ -115,9 +116,10 @@ def claim(connection: Connection, wants: Sequence[Want]) -> list[Claim | None]:
     """Hold the keys that are due and free, and whose org is not held back. None for one that is not."""
     ids = {want.sync for want in wants}
     now = max(want.now for want in wants)
-    free = {row.id: row for row in connection.execute(_DUE_AND_FREE, {"_ids": list(ids), "_now": now})}
-    answers: list[Claim | None] = []
-    held = []
+    due = {"_ids": leases.lock_due(connection, ids, now), "_now": now}
+    free = {row.id: row for row in connection.execute(_DUE_AND_FREE, due)}
+    leases.doubt(connection, [row.id for row in free.values() if row.owner is not None], now)
+    answers, held = list[Claim | None](), list[dict[str, Any]]()
     for want in wants:
         row = free.pop(want.sync, None)
         answers.append(None if row is None else _claimed(row, want))
@@ -125,6 +127,7 @@ def claim(connection: Connection, wants: Sequence[Want]) -> list[Claim | None]:
             held.append({"_id": row.id, "owner": want.owner, "due_at": want.until})
     if held:
         connection.execute(_HOLD, held)
+    queue.drop(connection, ids - {one["_id"] for one in held})
     return answers
 
 
@@ -140,8 +143,6 @@ _DUE_AND_FREE: Final = (
     select(syncs, events.c.depth, events.c.traceparent, events.c.fence.label("came_at"), _NEWEST)
     .outerjoin(events, events.c.id == syncs.c.event)
     .where(syncs.c.id.in_(bindparam("_ids", expanding=True)), syncs.c.due_at <= bindparam("_now"), is_worked_for())
-    .order_by(syncs.c.id)
-    .with_for_update(of=syncs, skip_locked=True)
 )
 _HOLD: Final = (
     update(syncs)
@@ -322,6 +323,7 @@ def release(connection: Connection, releases: Sequence[Release]) -> list[int | N
     ):
         if values:
             connection.execute(statement, values)
+    queue.refresh(connection, [end.sync["_id"] for end in ends])
     due = {end.sync["_id"]: end.sync["due_at"] for end in ends}
     return [due.get(item.claim.sync) for item in releases]
 

@@ -14,9 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tiersync.errors import StoreUnavailable
 from tiersync.store.database import Database
+from tiersync.store.locking import lock_ahead
+from tiersync.store.postgresql import is_conflict, is_unavailable
 
 Apply = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 """Carries out one verb for many items inside a transaction; answers one result per item, in order."""
@@ -92,7 +95,7 @@ class Writer:
             with self._timed(len(batch)):
                 results = await self._database.write(partial(self._apply, names, by_verb))
         except Exception as error:  # noqa: BLE001 - whatever it is must reach the callers, not end the writer
-            if _is_of_the_database(error):
+            if _is_of_the_database(error) or (len(batch) == 1 and is_conflict(error)):
                 self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
             else:
                 await self._one_by_one(batch, error)
@@ -106,6 +109,7 @@ class Writer:
     def _apply(
         self, names: str, by_verb: Mapping[str, Sequence[tuple[Any, asyncio.Future[Any]]]], connection: Connection
     ) -> dict[str, Sequence[Any]]:
+        lock_ahead(connection, {verb: [item for item, _ in entries] for verb, entries in by_verb.items()})
         results = {
             verb: apply(connection, [item for item, _ in by_verb[verb]])
             for verb, apply in self._verbs.items()
@@ -131,7 +135,9 @@ class Writer:
 def _is_of_the_database(error: Exception) -> bool:
     """Tell a database that cannot be written (full, locked, damaged, gone) from an item that it does not accept."""
     # SQLite calls a damaged file a plain DatabaseError, and nothing else that.
-    return isinstance(error, (OperationalError, InterfaceError, InternalError, OSError)) or type(error) is DatabaseError
+    if isinstance(error, (OperationalError, InterfaceError, InternalError, OSError, PoolTimeout)):
+        return True
+    return type(error) is DatabaseError or (isinstance(error, DBAPIError) and is_unavailable(error))
 
 
 def _first_line(error: BaseException) -> str:

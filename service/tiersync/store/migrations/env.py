@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `database.migrate` passes."""
+"""Alembic's entry: runs the migrations on the connection that `schema.migrate` passes."""
 
 from alembic import context
 
