@@ -5,8 +5,8 @@ ARG PYTHON_VERSION=3.11
 FROM python:${PYTHON_VERSION}-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY requirements-build.lock ./
-RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements-build.lock
+COPY deploy/locks/build.lock ./
+RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r build.lock
 # No pip of its own: nothing is to be installed where it runs.
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/tiersync \

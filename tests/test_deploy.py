@@ -64,8 +64,8 @@ def test_the_image_is_built_from_what_is_there() -> None:
 
 def test_the_image_builds_with_pinned_tools_only() -> None:
     """Everything that builds it is pinned by a lock of its own, and nothing is fetched without a hash."""
-    wanted = (ROOT / "requirements-build.in").read_text("utf-8")
-    pinned = _pinned("requirements-build.lock")
+    wanted = (ROOT / "deploy/locks/build.in").read_text("utf-8")
+    pinned = _pinned("deploy/locks/build.lock")
 
     for name, requirement in _required([line for line in wanted.splitlines() if line and not line.startswith("#")]):
         assert requirement.specifier.contains(pinned[name])
