@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import tiersync
-from tiersync import jobs, receiver, retention, worker
+from tiersync import jobs, receiver, reconcile, retention, worker
 from tiersync.capillary import (
     Basic,
     Breaks,
@@ -97,6 +97,40 @@ def purging(settings: Settings) -> jobs.Limits:
     """What a purge spares."""
     echo_s = max(values.echo_window_s for values in settings.by_org().values())
     return jobs.Limits(settings.lease_s, settings.duplicates_days, echo_s, settings.purge_batch_max)
+
+
+def reconciler(
+    settings: Settings,
+    opened: Store,
+    apis: Mapping[int, Capillary],
+    clock: Callable[[], int],
+    counted: Callable[[str, int], None] = lambda _name, _count: None,
+    told: Callable[[Job, reconcile.Findings], None] = lambda _job, _found: None,
+) -> reconcile.Reconciler:
+    """Whoever compares groups with their primaries in this process."""
+    orgs = {
+        org: reconcile.Org(
+            apis[org],
+            values.policy,
+            values.attempt_s_max,
+            values.members_max,
+            values.reconcile_calls_per_minute_max,
+            values.reconcile_every_h,
+            values.reconcile_keys_max,
+        )
+        for org, values in settings.by_org().items()
+    }
+    return reconcile.Reconciler(
+        opened,
+        orgs,
+        owner=_owner(),
+        lease_s=settings.lease_s,
+        now=clock,
+        monotonic=time.monotonic,
+        sleep=asyncio.sleep,
+        counted=counted,
+        told=told,
+    )
 
 
 def _owner() -> str:
@@ -263,7 +297,7 @@ async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API 
     step: Step,
     stack: AsyncExitStack,
 ) -> Engine:
-    orgs, metrics = {}, telling.metrics
+    orgs, apis, metrics = {}, {}, telling.metrics
     watch = Watch(opened, now=clock, monotonic=time.monotonic, every_s=settings.sweep_s)
     for org, values in settings.by_org().items():
         waited = metrics.gate_wait_seconds.labels(org).observe
@@ -276,6 +310,8 @@ async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API 
         _measure(metrics, org, api)
     await stack.enter_async_context(_beside(watch.run(), "watch"))
     await stack.enter_async_context(_beside(clerk(settings, opened, clock).serve(settings.sweep_s), "jobs"))
+    comparing = reconciler(settings, opened, apis, clock, metrics.compared)
+    await stack.enter_async_context(_beside(comparing.serve(settings.sweep_s), "reconcile"))
     await stack.enter_async_context(_beside(_forgetting(settings, opened, clock), "retention"))
     working = worker.Worker(
         store=opened,
@@ -294,6 +330,7 @@ async def _engine(  # noqa: PLR0913 - what the engine stands on; each org's API 
         dice=random.random,
         settled=metrics.settled,
         traces=telling.traces,
+        repaired=metrics.compared,
         step=step,
     )
     engine: Engine

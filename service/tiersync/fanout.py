@@ -122,6 +122,10 @@ class Tier:
     number: int
     name: str
 
+    def is_that_of(self, other: "Tier") -> bool:
+        """Say whether both are one. The name is what a change asks for; the top tier's number is not always told."""
+        return self.number == other.number or _same(self.name, other.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -245,8 +249,7 @@ def _after_reading(goal: Goal, held: Held, steps: Steps) -> Move | Outcome:
 
 def _towards(goal: Goal, held: Held) -> Move | Outcome:
     number = held.tier.number if held.tier else 0
-    # The name decides first: it is what a change asks for, and the number of the top tier is not always told.
-    if number == goal.tier.number or (held.tier is not None and _same(held.tier.name, goal.tier.name)):
+    if held.tier is not None and held.tier.is_that_of(goal.tier):
         return Move.RENEW if goal.action is Action.RENEW else Already()
     if number < goal.tier.number:
         return Move.UPGRADE

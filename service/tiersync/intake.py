@@ -13,7 +13,7 @@ from typing import Final
 
 from tiersync import webhook
 from tiersync.fanout import OnJoin, Policy
-from tiersync.webhook import Action, Envelope, Ignored, MembershipChange, Reading, TierChange, Unreadable
+from tiersync.webhook import Action, Envelope, Ignored, MembershipChange, Reading, Repair, TierChange, Unreadable
 
 ANY_ORG: Final = 0
 """The org id of a single configured org that was given no id: it takes events of any org id."""
@@ -36,6 +36,7 @@ class Kind(StrEnum):
     TIER = "tier"
     JOIN = "join"
     LEAVE = "leave"
+    RECONCILE = "reconcile"
     OTHER = "other"
 
 
@@ -45,8 +46,9 @@ class Arrival:
 
     `org` and `event_id` identify it. `changed_at` (epoch milliseconds) orders the tier changes of one primary:
     Capillary's `createdAt` if it is `dated`, else the time of arrival; a date too far ahead of its arrival is none.
-    `customer` is the primary for a tier change and for a join or leave; `member` is who joined or left. `policy` is how
-    the org wants it treated.
+    `customer` is the primary for a tier change and for a join or leave; `member` is who joined or left, `members` are
+    those whom a reconcile found elsewhere, and may be brought down if it `may_lower`. `policy` is how the org wants it
+    treated.
     """
 
     org: int
@@ -71,6 +73,8 @@ class Arrival:
     tier_name: str | None = None
     expiry: date | None = None
     traceparent: str | None = None  # of the delivery, if it is traced
+    members: tuple[int, ...] = ()
+    may_lower: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,18 @@ def _arrival(reading: Reading, body: bytes, received_at: int, org: int, policy: 
                 customer=reading.primary,
                 member=reading.member,
                 group=reading.group,
+            )
+        case Repair():
+            return arrival(
+                kind=Kind.RECONCILE,
+                program=reading.program,
+                customer=reading.primary,
+                members=reading.members,
+                group=reading.group,
+                tier_number=reading.tier_number,
+                tier_name=reading.tier_name,
+                expiry=reading.expiry,
+                may_lower=reading.may_lower,
             )
         case _:
             return arrival(kind=Kind.OTHER)

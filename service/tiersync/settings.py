@@ -118,6 +118,11 @@ class OrgSettings(BaseModel):
     breaker_pause_s: float = Field(5, gt=0, description="First pause until a call probes, seconds; then each doubles.")
     breaker_pause_s_max: float = Field(60, gt=0, description="Longest pause between two probes, seconds.")
     members_max: int = Field(50_000, ge=1, description="Largest group that is worked on, members.")
+    reconcile_every_h: float = Field(
+        0, ge=0, description="How often groups are compared with their primaries, hours; 0: only when asked for."
+    )
+    reconcile_keys_max: int = Field(1000, ge=1, description="Primaries that one scheduled pass compares.")
+    reconcile_calls_per_minute_max: int = Field(120, ge=1, description="Calls a minute that a comparison makes.")
 
     secondary_above_primary: fanout.Above = Field(
         fanout.Above.MATCH, description="A secondary above its primary: bring it down (`match`) or `leave` it."

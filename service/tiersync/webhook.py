@@ -73,6 +73,24 @@ class MembershipChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """A reconcile found `members` elsewhere than their primary, which held this tier then. Written by tiersync itself.
+
+    `may_lower`: whoever is above it may be brought down.
+    """
+
+    envelope: Envelope
+    group: int
+    program: int
+    primary: int
+    members: tuple[int, ...]
+    tier_number: int
+    tier_name: str
+    expiry: date | None
+    may_lower: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """Authentic and readable, but nothing that tiersync acts on."""
 
@@ -89,7 +107,7 @@ class Unreadable:
     detail: str
 
 
-Reading = TierChange | MembershipChange | Ignored | Unreadable
+Reading = TierChange | MembershipChange | Repair | Ignored | Unreadable
 
 
 def digest(body: bytes) -> str:
@@ -183,6 +201,17 @@ class _MembershipData(_Wire):
     member_removed: _Member | None = None
 
 
+class _RepairData(_Wire):
+    group_id: Annotated[int, Field(gt=0), BeforeValidator(_whole)]
+    loyalty_program_id: Annotated[int, Field(gt=0), BeforeValidator(_whole)]
+    customer_id: Annotated[int, Field(gt=0), BeforeValidator(_whole)]
+    members: tuple[Annotated[int, Field(gt=0), BeforeValidator(_whole)], ...]
+    tier_number: Annotated[int, Field(gt=0), BeforeValidator(_whole)]
+    tier_name: Annotated[str, BeforeValidator(_text)]
+    tier_expiry_date: Any = None
+    may_lower: bool = False
+
+
 TIER_EVENTS: Final[Mapping[str, tuple[Action, str]]] = {
     "tierUpgraded": (Action.UPGRADE, "upgraded_tier_number"),
     "tierDowngraded": (Action.DOWNGRADE, "downgraded_tier_number"),
@@ -192,6 +221,8 @@ MEMBERSHIP_EVENTS: Final[Mapping[str, tuple[bool, str]]] = {
     "groupMemberAdded": (True, "memberAdded"),
     "groupMemberRemoved": (False, "memberRemoved"),
 }
+
+REPAIR_EVENT: Final = "tiersync.reconcile"
 
 
 class _Refusal(Exception):  # noqa: N818 - never leaves this module
@@ -218,6 +249,8 @@ def read(body: bytes) -> Reading:
             return _tier_change(envelope, _validated(_TierData, event.data, ("data",)))
         if event.event_name in MEMBERSHIP_EVENTS:
             return _membership_change(envelope, _validated(_MembershipData, event.data, ("data",)))
+        if event.event_name == REPAIR_EVENT:
+            return _repair(envelope, _validated(_RepairData, event.data, ("data",)))
     except _Refusal as refusal:
         # Known by its digest, not by the id it claims: a readable delivery of that id may follow, and is no duplicate.
         known = Envelope(envelope.org, digest(body), envelope.name, envelope.created_at, envelope.event_log_id)
@@ -344,3 +377,17 @@ def _membership_change(envelope: Envelope, data: _MembershipData) -> MembershipC
 
 def _member_id(member: _Member | None) -> int | None:
     return member.customer_identifiers.customer_id if member and member.customer_identifiers else None
+
+
+def _repair(envelope: Envelope, data: _RepairData) -> Repair:
+    return Repair(
+        envelope=envelope,
+        group=data.group_id,
+        program=data.loyalty_program_id,
+        primary=data.customer_id,
+        members=tuple(dict.fromkeys(data.members)),
+        tier_number=data.tier_number,
+        tier_name=data.tier_name,
+        expiry=_date(data.tier_expiry_date),
+        may_lower=data.may_lower,
+    )

@@ -80,6 +80,14 @@ class _Turn:
     reading_primary: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A change that was sent, and the number of the tier that it leads to: how its echo is known."""
+
+    action: Action
+    tier: int
+
+
 class Worker:
     """Takes turns at keys. `now` is epoch milliseconds, `monotonic` seconds, `dice` a number in [0, 1)."""
 
@@ -97,11 +105,15 @@ class Worker:
         settled: Callable[[str, str, int | None, int, float], None],
         traces: Traces,
         step: Step,
+        repaired: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`settled` hears of each outcome: its name, reason and code, which attempt it was, and its seconds."""
+        """`settled` hears of each outcome: its name, reason and code, which attempt it was, and its seconds.
+
+        `repaired` hears how it ended for somebody whom a reconcile found elsewhere.
+        """
         self._store, self._orgs, self._schedule, self._limits, self._owner = store, orgs, schedule, limits, owner
         self._now, self._monotonic, self._dice, self._settled, self._step = now, monotonic, dice, settled, step
-        self._traces = traces
+        self._traces, self._repaired = traces, repaired
         self._customers = _OneAtATime()
         self._turns: dict[int, _Turn] = {}
         self._winding_down = False
@@ -280,13 +292,17 @@ class Worker:
         decision = retry.decide(outcome, attempt, now, self._schedule, self._dice())
         self._step("before settle")
         written = settlement(turn.claim, due, outcome, decision, attempt, now)
-        if not await self._store.settle(replace(written, sent=sent)):
+        if sent is not None:
+            written = replace(written, sent=sent.action, sent_tier=sent.tier)
+        if not await self._store.settle(written):
             turn.over = True
         seconds = self._monotonic() - began
         name, reason, code = name_of(outcome), getattr(outcome, "reason", ""), getattr(outcome, "code", None)
         dead = isinstance(decision, Dead)
         self._settled("dead" if dead else name, reason, code, attempt, seconds)
         self._traces.ended(lambda: {"outcome": name, "reason": reason, "code": code, "attempt": attempt}, well=not dead)
+        if due.repairs and not isinstance(decision, Again):
+            self._repaired("repaired" if isinstance(outcome, Applied | Already) else written.status)
         log.info(
             "adjustment.settled",
             org=turn.claim.org,
@@ -302,7 +318,7 @@ class Worker:
             seconds=round(seconds, 4),
         )
 
-    async def _attempt(self, turn: _Turn, due: Due) -> tuple[Outcome | NotTried, Action | None]:
+    async def _attempt(self, turn: _Turn, due: Due) -> tuple[Outcome | NotTried, _Sent | None]:
         """Make the calls of one attempt; return what it came to, and the change that was sent last."""
         member = turn.members.get(due.member)
         if member is None:
@@ -323,7 +339,7 @@ class Worker:
             if move is Move.READ:
                 answer = await capillary.tier(due.member, program, turn.until)
             else:
-                sent = Action(move.value)
+                sent = _Sent(Action(move.value), tier.number)
                 answer = await capillary.adjust(due.member, program, move, tier.name, expiry, why, turn.until)
             self._step("after call")
             if isinstance(answer, NotTried):

@@ -1,4 +1,4 @@
-"""One org's Capillary: the four calls that a sync needs, each ending in a value.
+"""One org's Capillary: the calls that a sync needs, each ending in a value.
 
 The short burst lives here and only here: a call that met a passing fault which surely had no effect is made again
 within seconds, inside the same attempt. Whatever is left over goes to the long schedule (`retry`).
@@ -82,6 +82,10 @@ class Capillary:
         """Read the group that `primary` leads, with all its members, past ones included."""
         path = f"/v2/userGroup2?primaryUserId={primary}"
         return await self._burst("members", "GET", path, None, until, outcome.read_group)
+
+    async def group(self, group: int, until: float) -> Group | NotPrimary | TryAgain | Refused | NotTried:
+        """Read the group of this id, with all its members, past ones included; `NotPrimary` if there is none."""
+        return await self._burst("members", "GET", f"/v2/userGroup2?id={group}", None, until, outcome.read_group)
 
     async def tier(self, customer: int, program: int, until: float) -> Held | TryAgain | Refused | NotTried:
         """Read the tier that `customer` holds in `program`."""

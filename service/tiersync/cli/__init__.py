@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import tiersync
-from tiersync.cli import jobs, moving, operating, orgs, running
+from tiersync.cli import jobs, moving, operating, orgs, reconciling, running
 from tiersync.errors import TiersyncError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.command()(running.send)
 app.add_typer(operating.events, name="events")
 app.command()(jobs.replay)
 app.command()(jobs.purge)
+app.command()(reconciling.reconcile)
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(moving.export, name="export")
 app.command("import")(moving.import_events)

@@ -29,7 +29,7 @@ from tiersync.cli.running import Json
 from tiersync.errors import StoreError
 from tiersync.store import Job, JobKind, Selection, Store
 
-jobs = typer.Typer(help="Look at replays and purges, and cancel them.", rich_markup_mode=None)
+jobs = typer.Typer(help="Look at replays, purges and reconciles, and cancel them.", rich_markup_mode=None)
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and end.")]
 Background = Annotated[bool, typer.Option("--background", help="Leave the work to the running server.")]
@@ -183,7 +183,7 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List replays and purges, the newest first."""
+    """List replays, purges and reconciles, the newest first."""
     if context.invoked_subcommand is not None:
         return
 
@@ -211,4 +211,4 @@ def cancel_job(job: Annotated[int, typer.Argument(min=1, metavar="ID", help="The
         raise StoreError(f"there is no job {job}: see `tiersync jobs`")
     if cancelled is None:
         raise StoreError(f"job {job} is over already: {found.status}")
-    typer.echo(f"Job {job} is cancelled: {found.done} of {found.matched} events were done.")
+    typer.echo(f"Job {job} is cancelled: {found.done} of {found.matched} were done.")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _PIPED_WIDTH: Final = 160
 _COLOURS: Final = {
     "done": "green",
+    "repaired": "green",
+    "left": "bold red",
     "pending": "cyan",
     "due": "cyan",
     "running": "cyan",
@@ -159,6 +161,30 @@ def purged(report: Mapping[str, Any]) -> None:
         out.print(f"{_events(report['removed'])} removed, {kept}")
 
 
+def reconciled(report: Mapping[str, Any]) -> None:
+    """What a reconcile found, and what became of it."""
+    out = console()
+    if report["members"] or report["not_read"]:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("org", "program", "primary", "member", "holds", "belongs in", "result", "reason"):
+            table.add_column(name, overflow="fold")
+        for row in [*report["members"], *({**row, "result": "not read"} for row in report["not_read"])]:
+            ids = [str(row[name] or "") for name in ("org", "program", "primary", "member")]
+            tiers = [Text(row.get(name) or "") for name in ("held", "tier")]
+            table.add_row(*ids, *tiers, _status(row["result"]), row["reason"] or "")
+        out.print(table)
+    for job in report["jobs"]:
+        if job["status"] != "done":
+            how = "waits for a server" if job["status"] == "running" else f"was {job['status']}"
+            out.print(f"Job {job['job']} {how}: {job['done']} of {job['of']} groups compared. See `tiersync jobs`.")
+    counted = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in _COUNTED)
+    groups = "1 group" if report["groups"] == 1 else f"{report['groups']} groups"
+    out.print(f"{groups} compared: {counted}." + (" Nothing was changed." if report["dry_run"] else ""))
+
+
+_COUNTED: Final = ("in_step", "spared", "drifted", "repaired", "left", "unread")
+
+
 def _unfinished(out: Console, report: Mapping[str, Any]) -> bool:
     if report["status"] == "done":
         return False
@@ -200,8 +226,9 @@ def jobs(found: Sequence["Job"]) -> None:
     for name in ("job", "begun (UTC)", "by", "does", "to", "status", "done", "results"):
         table.add_column(name, overflow="fold")
     for job in found:
-        what = [f"{name}={value}" for name, value in job.selection.items()] or ["every event"]
-        how = [*(["force"] if job.force else []), *([f"{job.rate}/s"] if job.rate else [])]
+        every, per = ("every group", "min") if job.kind == "reconcile" else ("every event", "s")
+        what = [f"{name}={value}" for name, value in job.selection.items()] or [every]
+        how = [*(["force"] if job.force else []), *([f"{job.rate}/{per}"] if job.rate else [])]
         table.add_row(
             str(job.id),
             _when(job.at),

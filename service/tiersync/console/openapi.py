@@ -182,7 +182,7 @@ def _list_jobs(page_rows_max: int) -> dict[str, Any]:
         },
     }
     return {
-        "summary": "List replays and purges, the newest first.",
+        "summary": "List replays, purges and reconciles, the newest first.",
         "security": [{"operator": []}],
         "parameters": [
             _query("limit", {"type": "integer", "minimum": 1}, f"rows, {page_rows_max} at the most"),

@@ -8,6 +8,7 @@
     sweep     which keys are due, from the tables alone
     pause     nobody works for an org until it is resumed
     begin_job stored work is to be made due again, or removed, in steps that survive a crash
+    begin_reconcile  keys are to be compared with Capillary, and whoever is found elsewhere brought back
 
 One verb is one transaction, or a part of one: a single writer groups what is asked for at the same time into one
 commit.
@@ -25,7 +26,20 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from tiersync.errors import StoreUnavailable
 from tiersync.fanout import Tier
 from tiersync.intake import Arrival
-from tiersync.store import arrivals, database, jobs, leases, orgs, queue, reading, removal, schema, slices, work
+from tiersync.store import (
+    arrivals,
+    database,
+    jobs,
+    leases,
+    orgs,
+    queue,
+    reading,
+    reconciling,
+    removal,
+    schema,
+    slices,
+    work,
+)
 from tiersync.store.arrivals import Receipt, Received
 from tiersync.store.database import Database, Limits
 from tiersync.store.jobs import Advance, Begin, EndJob, Job, JobKind, JobStatus, WantJob
@@ -34,6 +48,7 @@ from tiersync.store.orgs import BreakerNews, OrgState, Pause
 from tiersync.store.orgs import known as known_orgs
 from tiersync.store.postgresql import PostgresDatabase
 from tiersync.store.reading import Backlog, Due, Stored
+from tiersync.store.reconciling import Comparison, Keys, Known
 from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.replays import Replay, Replayed
 from tiersync.store.selecting import Selection
@@ -47,11 +62,14 @@ __all__ = [
     "BreakerNews",
     "Candidate",
     "Claim",
+    "Comparison",
     "Due",
     "Horizon",
     "Job",
     "JobKind",
     "JobStatus",
+    "Keys",
+    "Known",
     "OrgState",
     "Plan",
     "Receipt",
@@ -182,6 +200,68 @@ class Store:
         answer: Job = await self.writer.submit("begin_job", asked)
         return answer
 
+    async def begin_reconcile(
+        self,
+        keys: Keys,
+        *,
+        by: str,
+        now: int,
+        rate: int | None = None,
+        owner: str | None = None,
+        until: int | None = None,
+    ) -> Job:
+        """Write down that these keys are to be compared with Capillary; `rate` is calls a minute."""
+        matched, upto = await self._read(reconciling.measure, keys, 0, None)
+        if keys.group is not None or keys.primary is not None:  # it need not be known
+            matched = 1 if keys.group is not None else max(1, matched)
+        asked = Begin(
+            JobKind.RECONCILE,
+            by,
+            keys.asked(),
+            force=False,
+            rate=rate,
+            matched=matched,
+            upto=upto,
+            now=now,
+            owner=owner,
+            until=until,
+        )
+        answer: Job = await self.writer.submit("begin_job", asked)
+        return answer
+
+    async def begin_pass(self, keys: Keys, *, by: str, keys_max: int, every_ms: int, now: int) -> Job | None:
+        """Begin the next scheduled reconcile, behind where the last one ended; None if that was not long enough ago."""
+        last = await self._read(jobs.read_last, JobKind.RECONCILE, by, keys.asked())
+        if last is not None and last.at > now - every_ms:
+            return None
+        after = last.upto if last is not None else 0
+        matched, upto = await self._read(reconciling.measure, keys, after, keys_max)
+        if not matched:  # from the beginning again
+            after = 0
+            matched, upto = await self._read(reconciling.measure, keys, after, keys_max)
+        asked = Begin(
+            JobKind.RECONCILE,
+            by,
+            keys.asked(),
+            force=False,
+            rate=None,
+            matched=matched,
+            upto=upto,
+            now=now,
+            after=after,
+            unless_since=now - every_ms,
+        )
+        answer: Job | None = await self.writer.submit("begin_job", asked)
+        return answer
+
+    async def keys(self, keys: Keys, limit: int, after: int, upto: int) -> list[Known]:
+        """A page of the keys to compare."""
+        return await self._read(reconciling.page, keys, after, upto, limit)
+
+    async def repairs(self, job: int) -> list[dict[str, Any]]:
+        """What became of each repair that a reconcile ordered."""
+        return await self._read(reconciling.repairs, job)
+
     async def claim_job(self, want: WantJob) -> Job | None:
         """Hold the oldest job that nobody works on."""
         answer: Job | None = await self.writer.submit("claim_job", want)
@@ -255,9 +335,9 @@ class Store:
         answer: list[Due] = await self.writer.submit("owed", (claim, now, limit))
         return answer
 
-    async def led_elsewhere(self, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:
+    async def led_elsewhere(self, key: Claim | Known, members: Sequence[int]) -> dict[int, Tier]:
         """The highest tier that other primaries gave to these members."""
-        return await self._read(reading.led_elsewhere, claim, members)
+        return await self._read(reading.led_elsewhere, key, members)
 
     async def list_events(self, selection: Selection, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """A page of events, the newest first."""

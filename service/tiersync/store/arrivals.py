@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, and_, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Connection, Executable, and_, bindparam, exists, func, insert, or_, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
@@ -91,8 +91,10 @@ class _Batch:
             self.close(event, EventStatus.IGNORED, "echo", now)
             return Received(Receipt.IGNORED, arrival.org, reason="echo")
         sync = self.held[key]
-        if arrival.kind is Kind.JOIN:
-            self.joiners.append(joiner_values(arrival, event, sync))
+        if arrival.kind in BY_MEMBER:
+            self.joiners.extend(member_values(arrival, event, sync))
+            if arrival.kind is Kind.RECONCILE:
+                _take_note(sync, arrival)
             sync.wake(now)
         elif sync.is_overtaken_by(arrival, event):
             if (old := sync.move_to(arrival, event, now)) is not None:
@@ -252,7 +254,8 @@ _MADE: Final = (
         _made.org,
         _made.program,
         _made.member,
-        _made.tier_number,
+        # Of a call to the primary's own tier that is on its way, the key knows the tier.
+        func.coalesce(_made.tier_number, syncs.c.tier_number).label("tier_number"),
         _made.depth,
         _made.last_at,
         _made.sent,
@@ -263,22 +266,40 @@ _MADE: Final = (
 )
 
 
-def joiner_values(arrival: Arrival, event: int, sync: SyncRow) -> dict[str, Any]:
-    """The adjustment owed to somebody who joined: to whatever tier the primary holds then, up or down."""
-    return {
-        "event": event,
-        "member": arrival.member,
-        "sync": sync.id,
-        "org": sync.org,
-        "program": sync.program,
-        "group_id": arrival.group,
-        "action": Action.UPGRADE,
-        "verify": True,
-        "may_lower": True,
-        "status": AdjustmentStatus.DUE,
-        "due_at": arrival.received_at,
-        "planned_at": arrival.received_at,
-    }
+BY_MEMBER: Final = frozenset({Kind.JOIN, Kind.RECONCILE})
+"""Kinds of events that name whom they are about; whoever it is goes to the tier that the primary holds then."""
+
+
+def member_values(arrival: Arrival, event: int, sync: SyncRow) -> list[dict[str, Any]]:
+    """The adjustments owed to who joined, or to whom a reconcile found elsewhere."""
+    members = arrival.members if arrival.kind is Kind.RECONCILE else (arrival.member,)
+    return [
+        {
+            "event": event,
+            "member": member,
+            "sync": sync.id,
+            "org": sync.org,
+            "program": sync.program,
+            "group_id": arrival.group,
+            "action": Action.UPGRADE,
+            "expiry": arrival.expiry,
+            "verify": True,
+            "may_lower": arrival.may_lower,
+            "status": AdjustmentStatus.DUE,
+            "due_at": arrival.received_at,
+            "planned_at": arrival.received_at,
+        }
+        for member in members
+    ]
+
+
+def _take_note(sync: SyncRow, arrival: Arrival) -> None:
+    """The primary holds a tier that no event told of: a replay of what is known leads there from now on.
+
+    Not if a tier change came since it was compared.
+    """
+    if sync.due_at is None and (sync.event is None or arrival.changed_at == sync.changed_at):
+        sync.tier_number, sync.tier_name, sync.expiry = arrival.tier_number, arrival.tier_name, arrival.expiry
 
 
 def wake_owing(connection: Connection, arrival: Arrival, now: int) -> None:

@@ -1,26 +1,29 @@
-"""Bulk work as stored jobs: replays and purges that are throttled, survive a crash, and are on record.
+"""Long work as stored jobs: replays, purges and reconciles that are throttled, survive a crash, and are on record.
 
 Whoever holds a job's lease works on it. Each step writes its effect and the job's new position in one transaction:
 after a crash the next holder goes on behind it, and nothing is counted twice.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
+from tiersync.store.reconciling import Comparison, order, results
 from tiersync.store.removal import Removal, remove
 from tiersync.store.replays import Replay, replay
 from tiersync.store.tables import jobs
 
 
 class JobKind(StrEnum):
-    """What a job does to each event of its selection."""
+    """What a job does to each event of its selection; a reconcile, to each key."""
 
     REPLAY = "replay"
     PURGE = "purge"
+    RECONCILE = "reconcile"
 
 
 class JobStatus(StrEnum):
@@ -36,7 +39,8 @@ class JobStatus(StrEnum):
 class Job:
     """One job. `upto` and `position` are rows of `events`: the last that is meant, the last that was done.
 
-    `counts` says what became of the `done` events: due, converges, unchanged; or removed, kept.
+    `counts` says what became of the `done` events: due, converges, unchanged; or removed, kept. A reconcile has rows of
+    `syncs` and the words of docs/operating.md.
     """
 
     id: int
@@ -60,7 +64,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Somebody asks for a job. Who gives an `owner` and a `until` holds it from the beginning."""
+    """Somebody asks for a job. Who gives an `owner` and a `until` holds it from the beginning.
+
+    It begins behind the row `after`. With `unless_since` it is not begun if the same asked for the same kind since.
+    """
 
     kind: JobKind
     by: str
@@ -72,15 +79,18 @@ class Begin:
     now: int
     owner: str | None = None
     until: int | None = None
+    after: int = 0
+    unless_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WantJob:
-    """Somebody is free to work on a job from `now` until `until` at the latest."""
+    """Somebody is free to work on a job of these kinds from `now` until `until` at the latest."""
 
     owner: str
     now: int
     until: int
+    kinds: tuple[JobKind, ...] = (JobKind.REPLAY, JobKind.PURGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ class Advance:
     job: int
     owner: str
     position: int
-    work: Sequence[Replay] | Removal
+    work: Sequence[Replay] | Removal | Comparison
     now: int
     until: int
 
@@ -114,31 +124,43 @@ def _job(row: Any) -> Job:
     return Job(**{**values, "kind": JobKind(values["kind"]), "status": JobStatus(values["status"])})
 
 
-def begin(connection: Connection, asked: Sequence[Begin]) -> list[Job]:
-    """Write jobs down."""
-    return [
-        _job(
-            connection.execute(
-                insert(jobs)
-                .values(
-                    kind=item.kind,
-                    at=item.now,
-                    by=item.by,
-                    selection=dict(item.selection),
-                    force=item.force,
-                    rate=item.rate,
-                    matched=item.matched,
-                    status=JobStatus.RUNNING,
-                    upto=item.upto,
-                    counts={},
-                    owner=item.owner,
-                    lease_until=item.until,
-                )
-                .returning(*_COLUMNS)
-            ).one()
-        )
-        for item in asked
-    ]
+def begin(connection: Connection, asked: Sequence[Begin]) -> list[Job | None]:
+    """Write jobs down. None for one that was asked for a moment ago."""
+    return [_begin(connection, item) for item in asked]
+
+
+def _begin(connection: Connection, item: Begin) -> Job | None:
+    if item.unless_since is not None:
+        last = read_last(connection, item.kind, item.by, item.selection)
+        if last is not None and last.at > item.unless_since:
+            return None
+    written = insert(jobs).values(
+        kind=item.kind,
+        at=item.now,
+        by=item.by,
+        selection=dict(item.selection),
+        force=item.force,
+        rate=item.rate,
+        matched=item.matched,
+        status=JobStatus.RUNNING,
+        upto=item.upto,
+        position=item.after,
+        counts={},
+        owner=item.owner,
+        lease_until=item.until,
+    )
+    return _job(connection.execute(written.returning(*_COLUMNS)).one())
+
+
+def read_last(connection: Connection, kind: JobKind, by: str, selection: Mapping[str, Any]) -> Job | None:
+    """The newest job of a kind that somebody asked for with this selection, or None."""
+    query = select(*_COLUMNS).where(jobs.c.kind == kind, jobs.c.by == by).order_by(jobs.c.id.desc()).limit(_LAST_MAX)
+    found = (_job(row) for row in connection.execute(query))
+    return next((job for job in found if job.selection == selection), None)
+
+
+_LAST_MAX: Final = 1000
+"""JSON is compared here and not in SQL: as many orgs may have a schedule each."""
 
 
 def claim(connection: Connection, wants: Sequence[WantJob]) -> list[Job | None]:
@@ -147,7 +169,7 @@ def claim(connection: Connection, wants: Sequence[WantJob]) -> list[Job | None]:
 
 
 def _claim(connection: Connection, want: WantJob) -> Job | None:
-    free = connection.execute(_FREE, {"_now": want.now}).scalar_one_or_none()
+    free = connection.execute(_FREE, {"_now": want.now, "_kinds": list(want.kinds)}).scalar_one_or_none()
     if free is None:
         return None
     held = update(jobs).where(jobs.c.id == free).values(owner=want.owner, lease_until=want.until)
@@ -156,7 +178,7 @@ def _claim(connection: Connection, want: WantJob) -> Job | None:
 
 _FREE: Final = (
     select(jobs.c.id)
-    .where(jobs.c.status == JobStatus.RUNNING)
+    .where(jobs.c.status == JobStatus.RUNNING, jobs.c.kind.in_(bindparam("_kinds", expanding=True)))
     .where(or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= bindparam("_now")))
     .order_by(jobs.c.id)
     .limit(1)
@@ -173,21 +195,25 @@ def _advance(connection: Connection, step: Advance) -> Job | None:
     row = connection.execute(_HELD, {"_id": step.job, "_owner": step.owner}).one_or_none()
     if row is None:
         return None
-    counts, position, done = dict(row.counts), row.position, row.done
-    if isinstance(step.work, Removal):
-        removed = remove(connection, step.work)
-        if removed is not None:  # None: its adjustments are so many that the same events come once more
-            results = ["removed"] * removed + ["kept"] * (step.work.seen - removed)
-            position, done = step.position, done + step.work.seen
-        else:
-            results = []
-    else:
-        results = [str(result) for result in replay(connection, step.work)]
-        position, done = step.position, done + len(results)
-    for result in results:
-        counts[result] = counts.get(result, 0) + 1
+    counts, position, done = Counter(row.counts), step.position, row.done
+    match step.work:
+        case Removal() as removal:
+            removed = remove(connection, removal)
+            if removed is None:  # its adjustments are so many that the same events come once more
+                position = row.position
+            else:
+                counts.update(removed=removed, kept=removal.seen - removed)
+                done += removal.seen
+        case Comparison() as compared:
+            order(connection, step.job, compared.repairs)
+            counts.update(compared.counts)
+            done += compared.keys
+        case replays:
+            counts.update(str(result) for result in replay(connection, replays))
+            done += len(replays)
     moved = update(jobs).where(jobs.c.id == step.job)
-    moved = moved.values(position=position, done=done, counts=counts, lease_until=step.until)
+    told = {name: count for name, count in counts.items() if count}
+    moved = moved.values(position=position, done=done, counts=told, lease_until=step.until)
     return _job(connection.execute(moved.returning(*_COLUMNS)).one())
 
 
@@ -215,10 +241,18 @@ def _end(connection: Connection, item: EndJob) -> Job | None:
 def read(connection: Connection, limit: int, before: int | None) -> list[Job]:
     """A page of jobs, the newest first; `before` is the id of the last one of the page before."""
     query = select(*_COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
-    return [_job(row) for row in connection.execute(query if before is None else query.where(jobs.c.id < before))]
+    found = connection.execute(query if before is None else query.where(jobs.c.id < before))
+    return _with_results(connection, [_job(row) for row in found])
 
 
 def read_one(connection: Connection, job: int) -> Job | None:
     """One job, or None if there is none of this number."""
     row = connection.execute(select(*_COLUMNS).where(jobs.c.id == job)).one_or_none()
-    return None if row is None else _job(row)
+    return None if row is None else _with_results(connection, [_job(row)])[0]
+
+
+def _with_results(connection: Connection, found: Sequence[Job]) -> list[Job]:
+    """What a reconcile ordered goes on after it: its results are those of now."""
+    reconciles = [job.id for job in found if job.kind is JobKind.RECONCILE]
+    told = results(connection, reconciles) if reconciles else {}
+    return [replace(job, counts={**job.counts, **told.get(job.id, {})}) for job in found]

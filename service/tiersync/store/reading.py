@@ -7,8 +7,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, bindparam, func, select, text, tuple_
 
 from tiersync.fanout import AdjustmentStatus, Tier
-from tiersync.intake import ANY_ORG, EventStatus
+from tiersync.intake import ANY_ORG, EventStatus, Kind
 from tiersync.store import orgs
+from tiersync.store.reconciling import Known
 from tiersync.store.selecting import Selection
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.store.work import Claim
@@ -30,6 +31,7 @@ class Due:
     attempts: int
     traceparent: str | None = None  # of its event, if that is not the claim's
     first: bool = False  # no claim but this one was made since its event came
+    repairs: bool = False  # a reconcile found this member elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Backlog:
 
 
 COUNTED_MAX: Final = 10_000
-_LISTED: Final = [column for column in events.c if column.name not in {"body", "sync", "fence"}]
+_LISTED: Final = [column for column in events.c if column.name not in {"body", "sync", "fence", "job"}]
 _SHOWN: Final = [column for column in adjustments.c if column.name not in {"event", "sync"}]
 
 
@@ -106,6 +108,7 @@ def owed(connection: Connection, claim: Claim, now: int, limit: int) -> list[Due
             attempts=row.attempts,
             traceparent=None if row.event == claim.event else row.traceparent,
             first=row.fence == claim.fence - 1,
+            repairs=row.kind == Kind.RECONCILE,
         )
         for row in found
     ]
@@ -116,6 +119,7 @@ _OWED: Final = (
     select(
         _of.event,
         events.c.event_id,
+        events.c.kind,
         _of.member,
         _of.action,
         _of.tier_number,
@@ -134,14 +138,14 @@ _OWED: Final = (
 )
 
 
-def led_elsewhere(connection: Connection, claim: Claim, members: Sequence[int]) -> dict[int, Tier]:
+def led_elsewhere(connection: Connection, key: Claim | Known, members: Sequence[int]) -> dict[int, Tier]:
     """The highest tier that other primaries' newest tier changes gave to these members, as far as tiersync has seen."""
     columns = adjustments.c
     found = connection.execute(
         select(columns.member, syncs.c.tier_number, syncs.c.tier_name)
         .join(syncs, and_(syncs.c.id == columns.sync, syncs.c.event == columns.event))
-        .where(columns.member.in_(members), columns.program == claim.program, columns.org == claim.org)
-        .where(columns.sync != claim.sync, columns.status.in_([AdjustmentStatus.DONE, AdjustmentStatus.DUE]))
+        .where(columns.member.in_(members), columns.program == key.program, columns.org == key.org)
+        .where(columns.sync != key.sync, columns.status.in_([AdjustmentStatus.DONE, AdjustmentStatus.DUE]))
         .where(syncs.c.tier_name.is_not(None))
     )
     highest: dict[int, Tier] = {}

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
-from tiersync.store.arrivals import event_values, joiner_values, key_of, wake_owing
+from tiersync.store.arrivals import BY_MEMBER, event_values, key_of, member_values, wake_owing
 from tiersync.store.forward import SyncRow, hold, insert_for, save, supersede
 from tiersync.store.tables import adjustments, events
 from tiersync.webhook import Action
@@ -57,9 +57,10 @@ def _replay(connection: Connection, item: Replay) -> Replayed:
             wake_owing(connection, arrival, item.now)
         return Replayed.UNCHANGED
     sync = (hold(connection, {key}))[key]
-    if arrival.kind is Kind.JOIN:
-        owed = {**joiner_values(arrival, item.event, sync), "due_at": item.now}
-        connection.execute(insert_for(connection.dialect.name, adjustments).on_conflict_do_nothing(), [owed])
+    if arrival.kind in BY_MEMBER:
+        owed = [{**values, "due_at": item.now} for values in member_values(arrival, item.event, sync)]
+        if owed:
+            connection.execute(insert_for(connection.dialect.name, adjustments).on_conflict_do_nothing(), owed)
         _owe_again(connection, item.event, item.now)
         _rewrite(connection, item, EventStatus.PENDING, sync.id)
         sync.attempt = 0

@@ -4,7 +4,7 @@
     syncs        one row per key: what should be true of a primary's group    identified by (org, program, customer)
     adjustments  one row per secondary that an event owes a call           identified by (event, member)
     orgs         one row per org that was paused or whose Capillary was away     identified by org
-    jobs         one row per bulk replay or purge: who, when, what, how far
+    jobs         one row per replay, purge or reconcile: who, when, what, how far
     budgets      one row per org whose calls are limited: whoever leases calls holds it
     slices       one row per lease of calls: so many may begin from that instant on
     compatibility   one row: the oldest schema version whose program works with this schema
@@ -102,6 +102,7 @@ events: Final = Table(
     Column("body", LargeBinary, nullable=False),
     Column("traceparent", Text),  # of the delivery, if it was traced
     Column("fence", Integer),  # how often the key had been claimed when it came
+    Column("job", BigInteger),  # the reconcile that wrote this event
     UniqueConstraint("event_id", "org"),
 )
 # What an operator asks for is found, newest first, along one of these, and the other conditions are checked in it.
@@ -128,6 +129,7 @@ Index(
 Index("ix_events_program_id", events.c.program, events.c.id, events.c.org, events.c.received_at)
 Index("ix_events_org_id", events.c.org, events.c.id, events.c.received_at)
 Index(None, events.c.customer, events.c.id)
+Index(None, events.c.job, sqlite_where=text("job IS NOT NULL"), postgresql_where=text("job IS NOT NULL"))
 Index(None, events.c.member, sqlite_where=text("member IS NOT NULL"), postgresql_where=text("member IS NOT NULL"))
 Index(None, events.c.received_at, events.c.id)
 Index(None, events.c.sync, events.c.status)
@@ -142,8 +144,8 @@ adjustments: Final = Table(
     Column("program", BigInteger, nullable=False),
     Column("group_id", BigInteger),
     Column("action", Text, nullable=False),
-    Column("tier_number", BigInteger),  # null: whatever tier the primary holds when the call is made
-    Column("tier_name", Text),
+    Column("tier_number", BigInteger),
+    Column("tier_name", Text),  # null: whatever tier the primary holds when the call is made
     Column("expiry", Date),
     Column("verify", Boolean, nullable=False),
     Column("may_lower", Boolean, nullable=False),
@@ -194,11 +196,13 @@ jobs: Final = Table(
     Column("by", Text, nullable=False),
     Column("selection", JSON, nullable=False),
     Column("force", Boolean, nullable=False),
-    Column("rate", Integer),  # events a second; null: as fast as possible
+    Column("rate", Integer),  # events a second, null: as fast as possible; of a reconcile: calls a minute
     Column("matched", Integer, nullable=False),
     Column("status", Text, nullable=False),
-    Column("upto", BigInteger, nullable=False, server_default="0"),  # events.id of the last event that is meant
-    Column("position", BigInteger, nullable=False, server_default="0"),  # events.id of the last event that was done
+    Column(
+        "upto", BigInteger, nullable=False, server_default="0"
+    ),  # events.id (of a reconcile syncs.id) of the last that is meant
+    Column("position", BigInteger, nullable=False, server_default="0"),  # the same of the last that was done
     Column("done", Integer, nullable=False, server_default="0"),
     Column("counts", JSON, nullable=False),  # what became of them: a word and how many
     Column("detail", Text),

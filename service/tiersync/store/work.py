@@ -76,7 +76,8 @@ class Plan:
 class Settlement:
     """What one attempt at one adjustment came to.
 
-    `due_at` is None unless it is to be tried again. `sent` is the change that was sent last, if one was.
+    `due_at` is None unless it is to be tried again. `sent` is the change that was sent last, if one was, and
+    `sent_tier` the number of the tier that was meant.
     """
 
     claim: Claim
@@ -92,6 +93,7 @@ class Settlement:
     due_at: int | None
     now: int
     sent: Action | None = None
+    sent_tier: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,7 @@ _SETTLE: Final = (
         {name: bindparam(name) for name in _SETTLED}
         | {"last_at": bindparam("_now"), "first_at": func.coalesce(adjustments.c.first_at, bindparam("_now"))}
         | {"sent": func.coalesce(bindparam("_sent"), adjustments.c.sent)}
+        | {"tier_number": func.coalesce(bindparam("_sent_tier"), adjustments.c.tier_number)}
     )
 )
 
@@ -288,6 +291,7 @@ def _settled_values(item: Settlement) -> dict[str, Any]:
         "_member": item.member,
         "_now": item.now,
         "_sent": item.sent,
+        "_sent_tier": item.sent_tier,
         **{name: getattr(item, name) for name in _SETTLED},
     }
 

@@ -15,7 +15,7 @@ FIELDS: Final = frozenset(
     {
         *("event", "level", "timestamp", "logger", "exception", "error", "message", "trace_id"),
         *("org", "program", "customer", "member", "event_id", "event_row", "sync", "generation"),
-        *("job", "kind", "by", "status", "matched", "done", "events", "problem"),
+        *("job", "kind", "by", "status", "matched", "done", "events", "members", "problem"),
         *("answer", "name", "reason", "outcome", "decision", "code", "attempt", "closed", "due_at", "seconds"),
         *("role", "host", "port", "version"),
     }

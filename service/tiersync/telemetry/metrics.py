@@ -64,6 +64,12 @@ class Metrics:
             buckets=_ATTEMPTS,
             registry=registry,
         )
+        self.reconciled = Counter(
+            "tiersync_reconciled_members",
+            "Members that a reconcile looked at, by what it found, and what became of those it found elsewhere.",
+            ["result"],
+            registry=registry,
+        )
         self.calls = Counter(
             "tiersync_capillary_calls", "Calls to Capillary, by call and answer.", ["call", "answer"], registry=registry
         )
@@ -138,6 +144,10 @@ class Metrics:
             return "other"
         self._codes.add(code)
         return str(code)
+
+    def compared(self, result: str, count: int = 1) -> None:
+        """Count members that a reconcile looked at, or repaired."""
+        self.reconciled.labels(result).inc(count)
 
     def answered(self, answer: str, seconds: float) -> None:
         """Count a delivery."""
