@@ -302,7 +302,7 @@ class Worker:
         self._settled("dead" if dead else name, reason, code, attempt, seconds)
         self._traces.ended(lambda: {"outcome": name, "reason": reason, "code": code, "attempt": attempt}, well=not dead)
         if due.repairs and not isinstance(decision, Again):
-            self._repaired("repaired" if isinstance(outcome, Applied | Already) else written.status)
+            self._repaired("repaired" if written.status is AdjustmentStatus.DONE else written.status)
         log.info(
             "adjustment.settled",
             org=turn.claim.org,
