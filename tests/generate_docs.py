@@ -47,6 +47,8 @@ _UNITS: Final = (
     ("_rows_max", "rows"),
     ("members_max", "members"),
     ("_days", "days"),
+    ("_every_h", "hours"),
+    ("_keys_max", "primaries"),
     ("_share", "share of 1"),
     ("_s", "seconds"),
     ("_s_max", "seconds"),
@@ -86,7 +88,7 @@ def _settings_table(rows: list[tuple[str, ...]]) -> str:
 def _setting(name: str) -> tuple[str, ...]:
     field = Settings.model_fields[name]
     unit = next((unit for ending, unit in _UNITS if name.endswith(ending)), "")
-    meaning = re.sub(r", (seconds|bytes|rows|members)(?=[.;])", "", field.description or "")
+    meaning = re.sub(r", (seconds|hours|bytes|rows|members)(?=[.;])", "", field.description or "")
     return f"`{PREFIX}{name.upper()}`", meaning, _shown(field.default), unit, "yes" if _per_org(name) else ""
 
 

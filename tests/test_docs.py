@@ -35,6 +35,7 @@ ROOMS = (
     "worker",
     "app",
     "jobs",
+    "reconcile",
     "retention",
     "watch",
     "importing",

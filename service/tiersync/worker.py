@@ -20,6 +20,7 @@ from tiersync import fanout, retry
 from tiersync.capillary import Capillary, NotPrimary, NotTried
 from tiersync.errors import StoreUnavailable
 from tiersync.fanout import (
+    AdjustmentStatus,
     Goal,
     Group,
     Held,
