@@ -7,13 +7,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from tests.contract.store_kit import tier_change
 from tiersync.errors import SchemaOutdated, SettingsError, StoreBusy, StoreUnavailable
-from tiersync.store import Selection, database, open_store
+from tiersync.store import Selection, WantJob, database, open_store
 from tiersync.store.tables import metadata
 
 
@@ -57,6 +59,43 @@ async def test_migrating_twice_changes_nothing(path: Path) -> None:
 
     async with open_store(database.address(f"sqlite:///{path}")) as store:
         assert 1 == await store.count_events(Selection())
+
+
+def at_version(path: Path, version: str) -> None:
+    """Make a database of an older version."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    engine.dispose()
+
+
+ANNS_REPLAY = """INSERT INTO replays (at, by, selection, force, rate, matched, replayed, finished_at)
+VALUES (1000, 'ann', '{"status": "dead"}', 1, 5, 7, 7, 2000)"""
+BOBS_REPLAY = """INSERT INTO replays (at, by, selection, force, rate, matched, replayed, finished_at)
+VALUES (3000, 'bob', '{}', 0, NULL, 9, 4, NULL)"""
+
+
+async def test_replays_of_the_first_version_are_jobs_afterwards(path: Path) -> None:
+    """Who replayed what, when and how far is kept; one that was interrupted is over, for it cannot be carried on."""
+    at_version(path, "0001")
+    execute(path, ANNS_REPLAY)
+    execute(path, BOBS_REPLAY)
+
+    async with open_store(database.address(f"sqlite:///{path}"), migrate=True) as store:
+        bob, ann = await store.jobs(10)
+        free = await store.claim_job(WantJob("server", 4000, 5000))
+
+    assert (1, "replay", 1000, "ann", {"status": "dead"}, True, 5, 7, 7, "done", 2000) == (
+        *(ann.id, ann.kind, ann.at, ann.by, ann.selection, ann.force, ann.rate, ann.matched, ann.done),
+        *(ann.status, ann.finished_at),
+    )
+    assert ("bob", False, None, 9, 4, "cancelled", 3000, {}) == (
+        *(bob.by, bob.force, bob.rate, bob.matched, bob.done, bob.status, bob.finished_at, bob.counts),
+    )
+    assert free is None
 
 
 @pytest.mark.parametrize("migrate", [False, True])

@@ -38,7 +38,7 @@ def test_a_secondary_differs_unless_it_holds_the_primarys_tier(
     [(Above.MATCH, None, True), (Above.LEAVE, None, False), (Above.LEAVE, 2, False), (Above.LEAVE, 3, True)],
 )
 def test_a_downgrade_nobody_told_of_lowers(above: Above, known: int | None, *, expected: bool) -> None:
-    """Even where secondaries may stay above, they come down with a primary that came down since it was last heard of."""
+    """Even where secondaries may stay above, they come down with a primary that did since it was last heard of."""
     assert expected == drift.may_lower(GOLD, known, Policy(secondary_above_primary=above))
 
 
