@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from tiersync.cli.checks import Finding
     from tiersync.store import Job, OrgState
 
-_PIPED_WIDTH: Final = 160
+_PIPED_WIDTH: Final = 1000
+_WIDE: Final = 160
+_ID_CHARS: Final = 24
 _COLOURS: Final = {
     "done": "green",
     "repaired": "green",
@@ -66,13 +68,14 @@ def _tier(row: Mapping[str, Any]) -> str:
 
 def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
     """A table of events."""
+    out = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("received (UTC)", "event", "org", "program", "customer", "action", "tier", "status", "reason"):
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(
             _when(row["received_at"]),
-            Text(row["event_id"]),
+            Text(_short(row["event_id"], out)),
             str(row["org"]),
             str(row["program"] or ""),
             str(row["customer"] or ""),
@@ -81,10 +84,16 @@ def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
             _status(row["status"]),
             row["reason"] or "",
         )
-    out = console()
     if rows:
         out.print(table)
     out.print(f"{len(rows)} of {matched} events" if matched else "No events.", style="dim")
+
+
+def _short(event_id: str, out: Console) -> str:
+    """An id that leaves room for the rest on a narrow screen; --json and a pipe have it whole."""
+    if not out.is_terminal or out.width >= _WIDE or len(event_id) <= _ID_CHARS:
+        return event_id
+    return f"{event_id[: _ID_CHARS - 1]}…"
 
 
 def event(row: Mapping[str, Any]) -> None:
