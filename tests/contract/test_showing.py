@@ -16,6 +16,7 @@ EVENT: dict[str, Any] = {
     "program": 973,
     "customer": 566_998_132,
     "action": "upgrade",
+    "kind": "tier",
     "name": "tierUpgraded",
     "tier_number": 2,
     "tier_name": "Gold",

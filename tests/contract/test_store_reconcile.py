@@ -260,6 +260,19 @@ async def test_a_repair_is_replayed_like_any_other_event(hand: Hand) -> None:
     ]
 
 
+async def test_a_secondary_that_is_no_primary_is_not_asked_about(hand: Hand, to: Line, there: Town) -> None:
+    """The echoes of its adjustments gave it a key, but nothing is owed to anybody by it: that call is spared."""
+    await in_step(hand, PRIMARY)
+    await hand.received(tier_change("echo", tier=GOLD, customer=ANN, received_at=NOW))
+    one = reconciler(hand, to)
+
+    ended = await one.work_off(await begun(hand, one))
+
+    assert ended is not None
+    assert (1, 1) == (ended.matched, ended.done)
+    assert f"group {ANN}" not in there.asked
+
+
 async def test_a_scheduled_pass_goes_on_behind_the_last(hand: Hand) -> None:
     """A few keys a pass, none before its time, and after the last key from the beginning."""
     await in_step(hand, 1, 2, 3)

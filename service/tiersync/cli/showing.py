@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH: Final = 1000
 _WIDE: Final = 160
-_ID_CHARS: Final = 24
+_ID_CHARS_MIN: Final = 12
 _COLOURS: Final = {
     "done": "green",
     "repaired": "green",
@@ -69,17 +69,21 @@ def _tier(row: Mapping[str, Any]) -> str:
 def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
     """A table of events."""
     out = console()
+    narrow = out.is_terminal and out.width < _WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("received (UTC)", "event", "org", "program", "customer", "action", "tier", "status", "reason"):
-        table.add_column(name, overflow="fold")
+        if not (narrow and name in {"org", "program"}):
+            table.add_column(name, overflow="fold", no_wrap=narrow and name in {"event", "customer", "status"})
     for row in rows:
+        when, event_id = _when(row["received_at"]), row["event_id"]
+        if narrow:
+            when, event_id = when.partition("-")[2], _short(event_id, out.width)
         table.add_row(
-            _when(row["received_at"]),
-            Text(_short(row["event_id"], out)),
-            str(row["org"]),
-            str(row["program"] or ""),
+            when,
+            Text(event_id),
+            *([] if narrow else [str(row["org"]), str(row["program"] or "")]),
             str(row["customer"] or ""),
-            row["action"] or row["name"],
+            row["action"] or (row["kind"] if row["kind"] == "reconcile" else row["name"]),
             Text(_tier(row)),
             _status(row["status"]),
             row["reason"] or "",
@@ -89,11 +93,10 @@ def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
     out.print(f"{len(rows)} of {matched} events" if matched else "No events.", style="dim")
 
 
-def _short(event_id: str, out: Console) -> str:
+def _short(event_id: str, width: int) -> str:
     """An id that leaves room for the rest on a narrow screen; --json and a pipe have it whole."""
-    if not out.is_terminal or out.width >= _WIDE or len(event_id) <= _ID_CHARS:
-        return event_id
-    return f"{event_id[: _ID_CHARS - 1]}…"
+    room = max(_ID_CHARS_MIN, width // 5)
+    return event_id if len(event_id) <= room else f"{event_id[: room - 1]}…"
 
 
 def event(row: Mapping[str, Any]) -> None:

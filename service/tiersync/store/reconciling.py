@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival
@@ -31,6 +31,9 @@ class Keys:
         """As SQL."""
         exact = {"org": self.org, "program": self.program, "customer": self.primary}
         found = [syncs.c[name] == value for name, value in exact.items() if value is not None]
+        if self.primary is None:  # a secondary has a key too, by its echoes, and owes nobody anything
+            owing = exists().where(adjustments.c.sync == syncs.c.id)
+            found.append(or_(syncs.c.event.is_not(None), owing))
         if self.since is not None:
             found.append(exists().where(events.c.sync == syncs.c.id, events.c.received_at >= self.since))
         return found
