@@ -96,7 +96,7 @@ def _spans() -> set[str]:
 def _metrics() -> set[str]:
     return {
         text
-        for name, call in _calls([PACKAGE / "app.py", PACKAGE / "telemetry"])
+        for name, call in _calls([PACKAGE / "app", PACKAGE / "telemetry"])
         if name in {"Counter", "Histogram", "Gauge", "Info", "gauge"}
         for text in _texts(call.args[:1])
     }

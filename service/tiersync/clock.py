@@ -11,6 +11,11 @@ from typing import Final
 _STALE_S: Final = 0.25
 
 
+def now() -> int:
+    """Epoch milliseconds of this machine."""
+    return time.time_ns() // 1_000_000
+
+
 def unstoppable() -> Callable[[], int]:
     """Make a clock that follows this machine's, but goes on when that is set back."""
     ahead = time.time_ns() - time.monotonic_ns()

@@ -52,7 +52,7 @@ class Limits:
 class Clerk:
     """Works on jobs, one at a time. `now` is epoch milliseconds; `told` hears of each step."""
 
-    def __init__(  # noqa: PLR0913 - put together in app.py, and only there
+    def __init__(  # noqa: PLR0913 - put together in app, and only there
         self,
         store: Store,
         orgs: Mapping[int, Policy],

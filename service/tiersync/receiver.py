@@ -83,7 +83,7 @@ class Limits:
 class Receiver:
     """Answers deliveries. `now` is epoch milliseconds; `wake` hears of each key that became due: (key, org)."""
 
-    def __init__(  # noqa: PLR0913 - put together in app.py, and only there
+    def __init__(  # noqa: PLR0913 - put together in app, and only there
         self,
         *,
         store: Store,

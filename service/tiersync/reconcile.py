@@ -100,7 +100,7 @@ class _PutDown(Exception):  # noqa: N818 - never leaves this module
 class Reconciler:
     """Works on reconciles, one at a time and one call at a time. `now` is epoch milliseconds, `monotonic` seconds."""
 
-    def __init__(  # noqa: PLR0913 - put together in app.py, and only there
+    def __init__(  # noqa: PLR0913 - put together in app, and only there
         self,
         store: Store,
         orgs: Mapping[int, Org],

@@ -92,7 +92,7 @@ class _Sent:
 class Worker:
     """Takes turns at keys. `now` is epoch milliseconds, `monotonic` seconds, `dice` a number in [0, 1)."""
 
-    def __init__(  # noqa: PLR0913 - put together in app.py, and only there
+    def __init__(  # noqa: PLR0913 - put together in app, and only there
         self,
         *,
         store: Store,

@@ -92,7 +92,7 @@ class Plant:
     def __init__(
         self, process: Process, loop: SimulatedLoop, engine: Engine, world: World, dice: random.Random
     ) -> None:
-        """Put the parts together as `app.py` does."""
+        """Put the parts together as `app` does."""
         self.process, self._loop = process, loop
         policy = Policy(default_program=PROGRAM)
         self.store = Store(Database(engine, dice), 64, lambda _: None)  # type: ignore[arg-type]

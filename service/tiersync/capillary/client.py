@@ -52,7 +52,7 @@ class Limits:
 class Capillary:
     """The calls. `until` is the monotonic second after which no call of this turn may begin any more."""
 
-    def __init__(  # noqa: PLR0913 - the parts are put together in app.py, and only there
+    def __init__(  # noqa: PLR0913 - the parts are put together in app, and only there
         self,
         *,
         url: str,

@@ -16,7 +16,7 @@ from tiersync.store import Horizon, Store
 __all__ = ["Brake", "Calls", "Console", "page"]
 
 
-def page(  # noqa: PLR0913 - put together in app.py, and only there
+def page(  # noqa: PLR0913 - put together in app, and only there
     *,
     store: Store,
     token: str | None,

@@ -71,7 +71,7 @@ class _NoQuery(BaseModel):
 class Console:
     """The operator's routes. Without a token the operator API is closed."""
 
-    def __init__(  # noqa: PLR0913 - put together in app.py, and only there
+    def __init__(  # noqa: PLR0913 - put together in app, and only there
         self,
         *,
         store: Store,

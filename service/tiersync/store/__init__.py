@@ -320,7 +320,7 @@ class Store:
 
     def open_queue(self) -> AbstractAsyncContextManager[Queries]:
         """Open a connection of its own to PgQueuer's queue; there is one on PostgreSQL only."""
-        assert isinstance(self._database, PostgresDatabase)  # noqa: S101 - app.py chooses the engine
+        assert isinstance(self._database, PostgresDatabase)  # noqa: S101 - app chooses the engine
         return self._database.open_queue()
 
     async def sweep(self, now: int, limit: int) -> Sequence[tuple[int, int]]:
