@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
-from weakref import WeakValueDictionary
 
 import structlog
 
 from tiersync import fanout, retry
-from tiersync.capillary import Capillary, NotPrimary, NotTried
+from tiersync.capillary import Capillary, NotPrimary, NotTried, OneAtATime
 from tiersync.errors import StoreUnavailable
 from tiersync.fanout import (
     AdjustmentStatus,
@@ -115,7 +114,7 @@ class Worker:
         self._store, self._orgs, self._schedule, self._limits, self._owner = store, orgs, schedule, limits, owner
         self._now, self._monotonic, self._dice, self._settled, self._step = now, monotonic, dice, settled, step
         self._traces, self._repaired = traces, repaired
-        self._customers = _OneAtATime()
+        self._customers = OneAtATime()
         self._turns: dict[int, _Turn] = {}
         self._winding_down = False
 
@@ -390,14 +389,3 @@ def _batched(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
     iterator = iter(items)
     while batch := tuple(islice(iterator, size)):
         yield batch
-
-
-class _OneAtATime:
-    """Capillary locks a customer for the time of a call: two of ours must not meet there."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
-
-    def lock(self, customer: tuple[int, int]) -> asyncio.Lock:
-        """A customer's lock: the same for all who hold it or wait for it, and gone with the last of them."""
-        return self._locks.setdefault(customer, asyncio.Lock())

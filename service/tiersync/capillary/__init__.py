@@ -8,7 +8,7 @@ from tiersync.capillary.breaker import Breaker, Breaks, State
 from tiersync.capillary.by_httpx import HttpxTransport
 from tiersync.capillary.by_pyreqwest import PyreqwestTransport
 from tiersync.capillary.client import Capillary, Limits, NotTried
-from tiersync.capillary.gate import Budget, Gate
+from tiersync.capillary.gate import Budget, Gate, OneAtATime
 from tiersync.capillary.outcome import NotPrimary
 from tiersync.capillary.transport import Line, Transport
 
@@ -25,6 +25,7 @@ __all__ = [
     "NotPrimary",
     "NotTried",
     "OAuth",
+    "OneAtATime",
     "PyreqwestTransport",
     "State",
     "Transport",

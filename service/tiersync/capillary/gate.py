@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 from tiersync.errors import StoreUnavailable
 
@@ -233,3 +234,14 @@ class _Minute:
         await asyncio.gather(*pending, return_exceptions=True)
         with suppress(StoreUnavailable):
             await self._return(self._slice)
+
+
+class OneAtATime:
+    """Capillary locks a customer for the time of a call: two of ours must not meet there."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, customer: tuple[int, int]) -> asyncio.Lock:
+        """A customer's lock: the same for all who hold it or wait for it, and gone with the last of them."""
+        return self._locks.setdefault(customer, asyncio.Lock())
