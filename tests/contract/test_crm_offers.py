@@ -128,8 +128,9 @@ async def test_targeting_decides_who_is_awarded(targeting: Json, matching: Json,
     async with spa() as here:
         await here.open("default")
         await here.offer("happy", "happy_hour", FIVE, targeting=targeting)
-        await here.contacts("ann", segments=["gold"], passes=["silver pass"], name_day="2000-03-10")
+        await here.contacts("ann", segments=["gold"], passes=["silver pass"], name_day="2000-03-11")
         await here.contacts("bob", segments=["new"], name_day="2000-08-15")
+        await here.lab.client.put("/sandbox/clock", json={"advance": {"days": 1}})
         paid = awards(await here.buy("match", **matching))
         unpaid = [awards(await here.buy(f"other-{number}", **more)) for number, more in enumerate(others)]
 

@@ -240,6 +240,7 @@ async def test_settlement_charges_who_funds_and_rebates_who_accepts() -> None:
         ({"wallet_spend": "50.00"}, "wallet_spend"),
         ({"classification": "dine-in"}, "classification"),
         ({"at": "2026-03-10T12:00:00"}, "at"),
+        ({"at": "2199-01-01T00:00:00Z"}, "at"),
         ({"amount": "0.001"}, "amount"),
         ({"colour": "red"}, "colour"),
     ],

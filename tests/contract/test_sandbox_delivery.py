@@ -418,3 +418,17 @@ async def test_metrics_count_per_webhook() -> None:
     assert (counted["retryingEvents"], counted["pendingEvents"]) == (0, 0)
     assert early.json()["data"]["totalEvents"] == 0
     assert unknown.status_code == 404
+
+
+async def test_identifiers_are_enriched_for_the_webhook_that_asks() -> None:
+    """Two webhooks get the same event: one with the customer's mobile and the rest, one with the bare id."""
+    async with in_process() as lab:
+        await lab.client.post(HOOKS, json={**HOOK, "customerIdentifiersToBeEnriched": []})
+        await lab.decide("Gold")
+        await lab.settled()
+        events = lab.receiver.events
+
+    identifiers = [event["data"]["customerIdentifiers"] for event in events]
+    assert 1 == len({event["eventId"] for event in events})
+    assert {"customerId": PRIMARY} in identifiers
+    assert ["919988123456"] == [row["instore"]["mobile"] for row in identifiers if "instore" in row]

@@ -16,6 +16,9 @@ async def lab() -> AsyncIterator[Lab]:
         yield running
 
 
+LATER, ITEM = "2199-01-01T00:00:00Z", {"id": "1", "amount": "1.00"}
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "field"),
     [
@@ -27,6 +30,13 @@ async def lab() -> AsyncIterator[Lab]:
         ("events", {**ANN, "events": {"e": {"transaction_id": "1", "qty": 0}}}, 422, "events.e.qty"),
         ("events", {**ANN, "events": {"e": {"transaction_id": "1", "date": "2026-01-01"}}}, 422, "events.e.date"),
         ("transactions", {**ANN, "transaction_id": "p", "items": []}, 422, "items"),
+        (
+            "events",
+            {**ANN, "events": {"web_login": {"transaction_id": "1", "date": LATER}}},
+            422,
+            "events.web_login.date",
+        ),
+        ("transactions", {**ANN, "transaction_id": "p", "date": LATER, "items": [ITEM]}, 422, "date"),
         (
             "transactions",
             {**ANN, "transaction_id": "p", "items": [{"id": "1", "amount": "-1.00"}]},

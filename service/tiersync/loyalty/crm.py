@@ -4,7 +4,7 @@ This adapter renames and never decides: it says which values of the core's polic
 B1 to B12 of `contracts/loyalty-systems.md`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -23,13 +23,10 @@ from tiersync.loyalty.accounts import (
     Policy,
     Unit,
 )
-from tiersync.loyalty.conditions import completes, every, on_birthday
+from tiersync.loyalty.conditions import every
 from tiersync.loyalty.engine import Engine, Occasion
 from tiersync.loyalty.events import (
     NOBODY,
-    PROFILE,
-    PURCHASE,
-    REGISTER,
     SWITCH,
     Event,
     EventId,
@@ -38,7 +35,7 @@ from tiersync.loyalty.events import (
 )
 from tiersync.loyalty.ladders import Anchor, Climb, Fall, Ladder, Level, Purchases, Review
 from tiersync.loyalty.programmes import Gate, OpenAuto, Programme
-from tiersync.loyalty.records import Entry, Kind, LadderId, RuleId, Share
+from tiersync.loyalty.records import Entry, Kind, LadderId, Share
 from tiersync.loyalty.resolvers import Resolver, all_matched, best, best_per, chain, drop_if_spending, drop_worthless
 from tiersync.loyalty.resolvers import only as among
 from tiersync.loyalty.resolvers import programme as by_scheme
@@ -47,14 +44,9 @@ from tiersync.loyalty.rules import (
     Context,
     Credit,
     Give,
-    Limit,
     Outcome,
     Rule,
     When,
-    always,
-    flat,
-    off,
-    share,
 )
 
 CASH, BUSINESS, COMMERCE = AccountName("cash"), AccountName("business"), AccountName("commerce")
@@ -130,29 +122,6 @@ def scheme(name: str, gate: Gate | None = None, *, active: bool = False) -> Prog
     return Programme(ProgrammeId(name), gate or OpenAuto(), active)
 
 
-def cashback(name: str, scheme_id: str, rate: str, when: When = always, *, expiry: Expiry | None = None) -> Rule:
-    """A share of the purchase back into the commerce pocket (B5)."""
-    give = share(COMMERCE, Decimal(rate), expiry=expiry)
-    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, give, when, kind=CASHBACK)
-
-
-def instant_discount(name: str, scheme_id: str, rate: str, when: When = always) -> Rule:
-    """A share off this purchase (B5)."""
-    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, off(Decimal(rate)), when, kind=INSTANT)
-
-
-def profile_completion(name: str, scheme_id: str, amount: str, *required: str) -> Rule:
-    """Once, for the update that makes the profile complete (CR-10)."""
-    give = flat(COMMERCE, Decimal(amount))
-    return Rule(RuleId(name), ProgrammeId(scheme_id), PROFILE, give, completes(*required), Limit(1), kind=PERFORMANCE)
-
-
-def referral(name: str, scheme_id: str, amount: str) -> Rule:
-    """To whoever referred the buyer, for the buyer's first purchase (CR-11)."""
-    give = to_referrer(Decimal(amount))
-    return Rule(RuleId(name), ProgrammeId(scheme_id), PURCHASE, give, referred, Limit(1), kind=REFERRAL)
-
-
 def referred(context: Context) -> bool:
     """Somebody referred the holder."""
     return bool(context.me.profile.get("referrer"))
@@ -167,42 +136,24 @@ def to_referrer(amount: Decimal, expiry: Expiry | None = None) -> Give:
     return give
 
 
-def new_business(name: str) -> tuple[Programme, tuple[Rule, ...]]:
-    """What a new business starts with: one inactive scheme of its name, and four inactive offers (B4)."""
-    sign_up = Rule(
-        RuleId("registration"), ProgrammeId(name), REGISTER, flat(COMMERCE, 5), limit=Limit(1), kind=PERFORMANCE
-    )
-    offers = (
-        sign_up,
-        instant_discount("birthday", name, "0.20", on_birthday()),
-        cashback("cashback", name, "0.05"),
-        referral("referral", name, "1.00"),
-    )
-    return scheme(name), tuple(replace(offer, active=False) for offer in offers)
-
-
 def available(offer: Rule, start: datetime | None, end: datetime | None, *targeting: When) -> Rule:
     """The same offer within `[start, end)` and for whom all targeting is true (B6)."""
     return replace(offer, window=(start, end), when=every(offer.when, *targeting))
 
 
-def funded(offer: Rule, *shares: tuple[str, str]) -> Rule:
+def funded(offer: Rule, by: Callable[[Context], tuple[Share, ...]]) -> Rule:
     """The same offer, with who funds it: parties and the fraction each carries (B12)."""
-    funders = tuple(Share(party, Decimal(part)) for party, part in shares)
-
-    def give(context: Context) -> tuple[Outcome, ...]:
-        given = offer.give(context)
-        return tuple(replace(row, funders=funders) if isinstance(row, Credit) else row for row in given)
-
-    return replace(offer, give=give)
+    return _crediting(offer, lambda context, row: replace(row, funders=by(context)))
 
 
 def spend_condition(offer: Rule, condition: Condition = ANYWHERE) -> Rule:
     """The same offer, with what its award may be spent on; `ANYWHERE` is the built-in rule (B2)."""
+    return _crediting(offer, lambda _context, row: replace(row, condition=condition))
 
+
+def _crediting(offer: Rule, change: Callable[[Context, Credit], Credit]) -> Rule:
     def give(context: Context) -> tuple[Outcome, ...]:
-        given = offer.give(context)
-        return tuple(replace(row, condition=condition) if isinstance(row, Credit) else row for row in given)
+        return tuple(change(context, row) if isinstance(row, Credit) else row for row in offer.give(context))
 
     return replace(offer, give=give)
 
@@ -225,11 +176,6 @@ def reward_tiers(
         fall=Fall.TO_QUALIFIED,
         reset=True,
     )
-
-
-def activate(what: str, name: str, at: datetime) -> Event:
-    """Activate a scheme (`programme`) or an offer (`rule`)."""
-    return switched(EventId(f"activate:{what}:{name}:{at.isoformat()}"), what, name, at, on=True)
 
 
 def switched(event_id: EventId, what: str, name: str, at: datetime, *, on: bool) -> Event:

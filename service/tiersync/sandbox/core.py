@@ -17,7 +17,7 @@ from tiersync.loyalty import events as on
 from tiersync.loyalty.accounts import AccountKey  # noqa: TC001 - kept plain, as everywhere here
 from tiersync.loyalty.capillary import points, promotional, slabs
 from tiersync.loyalty.engine import Engine
-from tiersync.loyalty.events import ZERO, Event, EventId, HolderId, Line, ProgrammeId
+from tiersync.loyalty.events import ZERO, Event, EventId, HolderId, Line
 from tiersync.loyalty.groups import CustomerId, GroupId
 from tiersync.loyalty.records import Kind
 from tiersync.loyalty.schemes import Scheme, assemble
@@ -145,7 +145,3 @@ class Core:
         """Return which points of a wallet die when, the soonest first."""
         lots = self.engine.lots(holder, points(scheme)) if holder in self._holders else []
         return [(lot.left, ends) for lot in lots if (ends := lot.terms.expires_at) is not None and ends > at]
-
-    def takes_part(self, scheme: str, holder: HolderId) -> bool:
-        """Say whether somebody is in a programme."""
-        return holder in self._holders and self.engine.is_member(holder, ProgrammeId(scheme))

@@ -21,7 +21,7 @@ from tiersync.sandbox.emitter import Emitter, Event
 from tiersync.sandbox.events import EVENT_NAMES, Stamp, body, customer_of, is_echo, name_of, ref_id
 from tiersync.sandbox.faults import Faults
 from tiersync.sandbox.fleets import Fleets
-from tiersync.sandbox.hooks import Hook, Hooks
+from tiersync.sandbox.hooks import INSTORE, Hook, Hooks
 from tiersync.sandbox.patch import Unpatchable
 from tiersync.sandbox.settings import SandboxSettings
 from tiersync.sandbox.state import Kept, StateFile
@@ -227,14 +227,16 @@ class Desk:
         sent: list[str] = []
         for fact in facts:
             name = name_of(fact)
-            if name is None or not any(hook.wants(name) for hook in self.hooks):
+            wanted = {hook.instore for hook in self.hooks if name is not None and hook.wants(name)}
+            if name is None or not wanted:
                 continue
             if is_echo(fact) and not look.echo:
                 continue
             customer = customer_of(fact)
             self._log_id += 1
             stamp = Stamp(self.new_id(), self._log_id, self.settings.org_id, request_id, fact.at)
-            content = to_json(body(fact, stamp, look, self.world.people, self._group_of(fact)))
+            people, group = self.world.people, self._group_of(fact)
+            bodies = {each: to_json(body(fact, stamp, look, people, group, instore=each)) for each in wanted}
             event = Event(
                 id=stamp.event_id,
                 name=name,
@@ -242,7 +244,7 @@ class Desk:
                 request_id=request_id,
                 customer=customer,
                 created_at=fact.at,
-                body=gzip.compress(content) if look.gzip else content,
+                bodies={each: gzip.compress(plain) for each, plain in bodies.items()} if look.gzip else bodies,
                 encoding="gzip" if look.gzip else None,
             )
             if self._replayed is None:
@@ -273,6 +275,7 @@ def first_hook(settings: SandboxSettings, consumer_group: str, now: datetime) ->
         names=frozenset(EVENT_NAMES),
         connections=settings.webhook_connections,
         headers=() if secret is None else ((settings.webhook_header, secret),),
+        identifiers=(INSTORE,),
     )
 
 

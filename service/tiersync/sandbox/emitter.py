@@ -7,7 +7,7 @@ everything else, a timeout and a broken connection are repeated with exponential
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -30,7 +30,7 @@ FINAL: frozenset[State] = frozenset({"delivered", "dropped", "expired", "lost"})
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, ready to be sent."""
+    """One event, ready to be sent; `bodies` are those with and without enriched identifiers, as far as wanted."""
 
     id: str
     name: str
@@ -38,7 +38,7 @@ class Event:
     request_id: str
     customer: int | None
     created_at: datetime
-    body: bytes
+    bodies: Mapping[bool, bytes]
     encoding: str | None = None
 
 
@@ -59,6 +59,7 @@ class Delivery:
     sequence: int
     hook: int
     event: Event
+    body: bytes
     state: State = "pending"
     copy: int = 0
     tries: int = 0
@@ -176,7 +177,7 @@ class Emitter:
     def _enter(self, hook: Hook, event: Event, copy: int) -> Delivery:
         self.total += 1
         self.counts["pending"] += 1
-        delivery = Delivery(self.total, hook.id, event, copy=copy)
+        delivery = Delivery(self.total, hook.id, event, event.bodies[hook.instore], copy=copy)
         self._log.append(delivery)
         return delivery
 
@@ -246,7 +247,7 @@ class Emitter:
         if not hook.active:
             return "dropped"
         began = self._clock()
-        status, error = await self._send(hook, delivery.event)
+        status, error = await self._send(hook, delivery)
         ended = self._clock()
         delivery.tries += 1
         delivery.attempts.append(Attempt(began, (ended - began) // timedelta(milliseconds=1), status, error))
@@ -254,15 +255,15 @@ class Emitter:
             return "delivered" if delivered(status) else "expired"
         return verdict(status)
 
-    async def _send(self, hook: Hook, event: Event) -> tuple[int | None, str | None]:
+    async def _send(self, hook: Hook, delivery: Delivery) -> tuple[int | None, str | None]:
         """Make one call; returns its status, or what happened instead of one."""
         headers = {"Content-Type": "application/json", **dict(hook.headers)}
-        if event.encoding is not None:
-            headers["Content-Encoding"] = event.encoding
+        if delivery.event.encoding is not None:
+            headers["Content-Encoding"] = delivery.event.encoding
         self._client = self._client or self._make_client()
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._client.request(hook.method, hook.url, content=event.body, headers=headers)
+                response = await self._client.request(hook.method, hook.url, content=delivery.body, headers=headers)
         except TimeoutError:
             return None, "timeout"
         except (httpx.ConnectError, httpx.ConnectTimeout, OSError):

@@ -79,17 +79,20 @@ def ref_id(fact: Fact, org_id: int) -> str:
 
 
 def body(
-    fact: Fact, stamp: Stamp, look: EventSwitches, people: People, group: Group | None
+    fact: Fact, stamp: Stamp, look: EventSwitches, people: People, group: Group | None, *, instore: bool
 ) -> dict[str, object] | list[object]:
     """Build the body of the event for a fact.
 
-    `group` is the one whose primary the customer is; for a contribution the one that got the points.
+    `group` is the one whose primary the customer is; for a contribution the one that got the points. `instore`: the
+    webhook has customer identifiers enriched by those of the channel INSTORE.
     """
     match fact:
         case TierChanged() if look.form == "minimal":
             whole: dict[str, object] = _minimal(fact)
         case TierChanged():
-            whole = _envelope(TIER_NAMES[fact.direction], fact, stamp, _tier_data(fact, look, people, group))
+            whole = _envelope(
+                TIER_NAMES[fact.direction], fact, stamp, _tier_data(fact, look, people if instore else None, group)
+            )
         case PointsContributed():
             whole = _envelope(CONTRIBUTED, fact, stamp, _contribution_data(fact, look, people, group))
         case Change():
@@ -143,11 +146,11 @@ def floats(value: object) -> object:
 # Tiers.
 
 
-def _tier_data(fact: TierChanged, look: EventSwitches, people: People, leads: Group | None) -> dict[str, object]:
+def _tier_data(fact: TierChanged, look: EventSwitches, people: People | None, leads: Group | None) -> dict[str, object]:
     enriched, tier = look.form == "enriched", fact.standing.tier
     data: dict[str, object] = {}
     if look.customer_identifiers == "present":
-        data["customerIdentifiers"] = {"customerId": fact.customer} if enriched else _identifiers(people, fact.customer)
+        data["customerIdentifiers"] = _identifiers(None if enriched else people, fact.customer)
     if look.entity_information == "present":
         data["entityInformation"] = _entity(fact.customer, look, leads)
     if look.program_id == "present":
@@ -221,8 +224,8 @@ def _activity(activity: Activity, customer: CustomerId, enriched: bool) -> dict[
     }
 
 
-def _identifiers(people: People, customer: CustomerId) -> dict[str, object]:
-    person = people.get(customer)
+def _identifiers(people: People | None, customer: CustomerId) -> dict[str, object]:
+    person = None if people is None else people.get(customer)
     found: dict[str, object] = {"customerId": customer}
     if person is not None:
         instore = {"mobile": person.mobile, "email": person.email, "externalId": person.external_id}

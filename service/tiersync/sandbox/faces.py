@@ -94,6 +94,13 @@ def found(table: Mapping[str, Model | Any], key: str, what: str, status: int = N
     return table[key]
 
 
+def happened_at(said: datetime | None, now: datetime, field: str) -> datetime:
+    """Return when something happened, now unless it is said; what is still to come is refused."""
+    if said is not None and said > now:
+        raise Refused(f"{field}: {stamp(said)} is still to come, the sandbox's clock shows {stamp(now)}", field)
+    return said or now
+
+
 def bind(prefix: str, face: Face, work: Callable[[Face, Ask], Answer]) -> Handler:
     """Make a handler of a route out of work on a face."""
 

@@ -15,6 +15,7 @@ CONNECTIONS_MISSING = 300_004
 INVALID = 400
 UNKNOWN = 404
 
+INSTORE = "INSTORE"
 METHODS = ("POST", "PUT", "GET", "DELETE")
 CONNECTIONS_MAX = 1_000
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -41,6 +42,11 @@ class Hook:
     def wants(self, name: str) -> bool:
         """Say whether an event of this name is delivered here."""
         return self.active and name in self.names
+
+    @property
+    def instore(self) -> bool:
+        """Whether customers come with mobile, e-mail and external id; by default there is the customer id only."""
+        return INSTORE in self.identifiers
 
     def as_json(self) -> dict[str, object]:
         """Return the webhook as the v3 API shows it; noOfRetryAttempts is 0 in all samples, whatever is retried."""

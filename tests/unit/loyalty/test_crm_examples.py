@@ -21,6 +21,7 @@ from tests.unit.loyalty.building import (
     purchase,
     register,
 )
+from tests.unit.loyalty.offers import cashback, instant_discount, profile_completion, referral
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty import crm
 from tiersync.loyalty.accounts import ANYWHERE, Condition, Through
@@ -43,12 +44,14 @@ from tiersync.loyalty.events import (
 )
 from tiersync.loyalty.ladders import Ladder
 from tiersync.loyalty.lottery import Ticket, draw, qualifiers
-from tiersync.loyalty.programmes import Codes, EmailDomain, Gate, OpenSelf, Programme
-from tiersync.loyalty.records import Discount, Entry, Kind, LadderId, Move, Refund, RuleId
+from tiersync.loyalty.programmes import Codes, EmailDomain, Gate, Programme
+from tiersync.loyalty.records import Discount, Entry, Kind, LadderId, Move, Refund, RuleId, Share
 from tiersync.loyalty.resolvers import Resolver, all_matched
 from tiersync.loyalty.rules import Context, Credit, Off, Outcome, Rule, When, always
 from tiersync.loyalty.settlement import settle
 from tiersync.loyalty.setup import Setup
+from tiersync.sandbox.crm import models
+from tiersync.sandbox.crm.business import Business
 
 SHOP = "shop"
 TIERS = LadderId("reward tiers")
@@ -196,22 +199,22 @@ def test_cr_5_each_code_works_once() -> None:
 
 def test_cr_6_a_new_business_awards_nothing_until_it_is_activated() -> None:
     """The default scheme and the default offer must both be active, and the contact a member, before 5 % come back."""
-    scheme, offers = crm.new_business(SHOP)
-    engine = build(*offers, schemes=[replace(scheme, gate=OpenSelf())])
+    business = Business(SHOP, models.Business(name="Shop"))
+    business.register(models.Contact(name="Ann"), ANN, at("2025-01-01"))
 
-    none = engine.submit(purchase("1", "2025-01-01", "100"))
-    engine.submit(crm.activate("programme", SHOP, at("2025-01-02")))
-    engine.submit(join("j"))
-    still_none = engine.submit(purchase("2", "2025-01-02", "100"))
-    engine.submit(crm.activate("rule", "cashback", at("2025-01-03")))
-    paid = engine.submit(purchase("3", "2025-01-03", "100"))
+    none = business.engine.submit(purchase("1", "2025-01-01", "100"))
+    business.switch(business.schemes["default"], "scheme", at("2025-01-02"), active=True)
+    business.fill("default", "all", at("2025-01-02"))
+    still_none = business.engine.submit(purchase("2", "2025-01-02", "100"))
+    business.switch(business.offers["cashback"], "offer", at("2025-01-03"), active=True)
+    paid = business.engine.submit(purchase("3", "2025-01-03", "100"))
 
     assert [receipt.total(Kind.EARN) for receipt in (none, still_none, paid)] == [0, 0, Decimal("5.00")]
 
 
 def test_cr_7_an_award_is_rounded_once_half_up() -> None:
     """Five per cent of 42.50 are 2.13."""
-    engine = build(crm.cashback("five", SHOP, "0.05"))
+    engine = build(cashback("five", SHOP, "0.05"))
 
     receipt = engine.submit(purchase("p", "2025-01-01", "42.50"))
 
@@ -221,7 +224,7 @@ def test_cr_7_an_award_is_rounded_once_half_up() -> None:
 def test_cr_8_happy_hour_is_a_place_and_a_window() -> None:
     """Happy hour begins at 17:00, is over at 19:00, and holds at its own venue only."""
     hours = between(time(17), time(19))
-    engine = build(crm.available(crm.cashback("happy", SHOP, "0.10"), None, None, hours, at_place("V")))
+    engine = build(crm.available(cashback("happy", SHOP, "0.10"), None, None, hours, at_place("V")))
     visits = [("16:59", "V"), ("17:00", "V"), ("18:59", "V"), ("19:00", "V"), ("17:30", "W")]
 
     paid = [
@@ -238,7 +241,7 @@ def test_cr_8_happy_hour_is_a_place_and_a_window() -> None:
 )
 def test_cr_9_a_birthday_discount_holds_on_the_day(born: str, day: str, due: str) -> None:
     """On the birthday 20 % come off 30.00 and the wallet stays as it was; 29 February is kept on the 28th."""
-    engine = build(crm.instant_discount("birthday", SHOP, "0.20", on_birthday()))
+    engine = build(instant_discount("birthday", SHOP, "0.20", on_birthday()))
     register(engine, BOB, born=born)
 
     receipt = engine.submit(purchase("p", day, "30.00", BOB))
@@ -249,7 +252,7 @@ def test_cr_9_a_birthday_discount_holds_on_the_day(born: str, day: str, due: str
 
 def test_cr_10_a_profile_is_completed_once() -> None:
     """The update that completes the profile pays; clearing and refilling a field pays nothing more."""
-    engine = build(crm.profile_completion("complete", SHOP, "3", "email", "phone", "dob"))
+    engine = build(profile_completion("complete", SHOP, "3", "email", "phone", "dob"))
     updates: list[dict[str, str]] = [
         {"email": "a@b.example"},
         {"phone": "1", "dob": "x"},
@@ -267,7 +270,7 @@ def test_cr_10_a_profile_is_completed_once() -> None:
 
 def test_cr_11_a_referral_pays_on_the_first_purchase() -> None:
     """Ann gets 1.00 for Bob's first purchase and nothing for the next; nobody refers themselves."""
-    engine = build(crm.referral("referral", SHOP, "1.00"))
+    engine = build(referral("referral", SHOP, "1.00"))
     register(engine, BOB, referrer=ANN)
     seen = [balances(engine, "2025-01-01")]
     for number in ("1", "2"):
@@ -295,7 +298,7 @@ def test_cr_12_a_lottery_draws_each_contact_at_most_once() -> None:
 
 def test_cr_13_an_offer_may_ask_for_a_classification() -> None:
     """A delivery earns; dine-in and a purchase without a label do not."""
-    engine = build(crm.cashback("delivery", SHOP, "0.10", classified("delivery")))
+    engine = build(cashback("delivery", SHOP, "0.10", classified("delivery")))
 
     paid = [
         engine.submit(purchase(f"p-{name}", "2025-01-01", "20.00", **{"class": name})).total(Kind.EARN)
@@ -308,7 +311,7 @@ def test_cr_13_an_offer_may_ask_for_a_classification() -> None:
 def test_cr_14_a_cancelled_purchase_reverts_awards_and_spends() -> None:
     """The cashback is taken back, the lots are refilled, and a lot that is past its date by then dies at once."""
     first, second = gift("L1", "4", "2025-06-30"), gift("L2", "2", "2025-05-31")
-    engine = build(first, second, crm.cashback("five", SHOP, "0.05"))
+    engine = build(first, second, cashback("five", SHOP, "0.05"))
     give_all(engine, first, second)
     engine.submit(purchase("p", "2025-05-20", "50", spend="6"))
     before = balances(engine, "2025-05-20")["commerce"]
@@ -507,7 +510,8 @@ def test_cr_23_a_spend_lowers_the_bill_or_is_refunded(reduction: str, due: int, 
 def test_cr_24_settlement_nets_awards_and_spends(shares: list[tuple[str, str]], expected: dict[str, str]) -> None:
     """Who funds an award is charged, who accepts a spend is rebated, and nothing is settled twice."""
     ten = gift("ten", "10", "2025-12-31")
-    engine = build(ten, crm.funded(crm.cashback("five", SHOP, "0.05"), *shares))
+    carried = tuple(Share(party, Decimal(part)) for party, part in shares)
+    engine = build(ten, crm.funded(cashback("five", SHOP, "0.05"), lambda _context: carried))
     give_all(engine, ten)
     engine.submit(purchase("award", "2025-05-20", "100"))
     for name, amount in (("M", 3), ("N", 4)):
@@ -522,7 +526,7 @@ def test_cr_24_settlement_nets_awards_and_spends(shares: list[tuple[str, str]], 
 
 def test_undoing_a_transfer_is_nothing_to_settle() -> None:
     """Who funded an award is charged for it once, however often it changes hands and comes back."""
-    engine = build(crm.funded(crm.cashback("five", SHOP, "0.05"), ("M", "1")))
+    engine = build(crm.funded(cashback("five", SHOP, "0.05"), lambda _context: (Share("M", Decimal(1)),)))
     register(engine, BOB)
     engine.submit(purchase("award", "2025-05-20", "100"))
     attrs: dict[str, Json] = {"to": BOB, "into": crm.COMMERCE, "accounts": [crm.COMMERCE]}
@@ -537,7 +541,7 @@ def test_undoing_a_transfer_is_nothing_to_settle() -> None:
 def test_the_till_sees_what_a_purchase_would_do() -> None:
     """The preview names award, spend and what more could be spent, and writes nothing."""
     ten = gift("ten", "10", "2025-12-31")
-    engine = build(ten, crm.cashback("five", SHOP, "0.05"))
+    engine = build(ten, cashback("five", SHOP, "0.05"))
     give_all(engine, ten)
 
     shown = crm.preview_purchase(engine, purchase("p", "2025-05-20", "40", spend="6"))
@@ -550,7 +554,7 @@ def test_the_till_sees_what_a_purchase_would_do() -> None:
 def test_an_award_may_be_bound_to_a_spend_condition() -> None:
     """Cashback bound to coffee cannot pay for cake."""
     coffee = Condition(products=frozenset({"coffee"}))
-    engine = build(crm.spend_condition(crm.cashback("five", SHOP, "0.05"), coffee))
+    engine = build(crm.spend_condition(cashback("five", SHOP, "0.05"), coffee))
     engine.submit(basket("p", "2025-05-20", line("1", "100", "cake")))
 
     amounts = [engine.spendable(ANN, occasion(item, "2025-05-21", line("1", "9", item))) for item in ("cake", "coffee")]

@@ -1,7 +1,6 @@
 """Pure. From a reward offer to a rule of the core, from a sign-up to a gate, from a spend condition to a lot's."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 
 from tiersync.loyalty import crm
@@ -202,9 +201,8 @@ def _funded(built: Rule, offer: Offer) -> Rule:
         return built
     shares = [(share.party, share.percent / 100) for share in offer.funding] or [(HOUSE, Decimal(1))]
 
-    def give(context: Context) -> tuple[object, ...]:
+    def by(context: Context) -> tuple[Share, ...]:
         merchant = context.event.option("merchant") or HOUSE
-        funders = tuple(Share(merchant if party == MERCHANT else party, part) for party, part in shares)
-        return tuple(replace(row, funders=funders) if isinstance(row, Credit) else row for row in built.give(context))
+        return tuple(Share(merchant if party == MERCHANT else party, part) for party, part in shares)
 
-    return replace(built, give=give)  # type: ignore[arg-type]  # outcomes in, outcomes out
+    return crm.funded(built, by)

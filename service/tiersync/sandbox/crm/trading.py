@@ -29,7 +29,7 @@ from tiersync.sandbox.crm.business import Business, OfferRow
 from tiersync.sandbox.crm.models import Achievement, Collection, Purchase, Return, WalletTransaction
 from tiersync.sandbox.crm.offers import Lottery
 from tiersync.sandbox.crm.rules import ACHIEVEMENT, HOUSE, lottery_event
-from tiersync.sandbox.faces import CONFLICT, FIRST, LAST, Refused, about
+from tiersync.sandbox.faces import CONFLICT, FIRST, LAST, Refused, about, happened_at
 
 WALLET_KINDS = {"credit": DEPOSIT, "debit": ADJUST, "reimburse": ADJUST, "transfer": TRANSFER}
 
@@ -68,7 +68,7 @@ def purchase_event(business: Business, body: Purchase, name: EventId, now: datet
 
 
 def preview(business: Business, body: Purchase, request: str, now: datetime) -> dict[str, Any]:
-    """Say what a purchase would do."""
+    """Say what a purchase would do, at a time to come perhaps."""
     with about("wallet_spend"):
         return crm.preview_purchase(business.engine, purchase_event(business, body, EventId(f"preview:{request}"), now))
 
@@ -77,6 +77,7 @@ def buy(business: Business, body: Purchase, name: str, now: datetime) -> Receipt
     """Post a purchase; the same one again is no news, another one under its id is refused."""
     if business.purchases.get(name, body) != body:
         raise Refused(f"there is another purchase {name!r} already", "id", CONFLICT)
+    happened_at(body.at, now, "at")
     event = purchase_event(business, body, EventId(f"purchase:{name}"), now)
     with about("wallet_spend"):
         receipt = business.engine.submit(event)
@@ -108,7 +109,7 @@ def achieve(business: Business, body: Achievement, name: str, now: datetime) -> 
     if business.achieved.get(name, body) != body:
         raise Refused(f"there is another achievement {name!r} already", "id", CONFLICT)
     attrs: dict[str, Any] = {"name": body.name}
-    at = body.at or now
+    at = happened_at(body.at, now, "at")
     receipt = business.engine.submit(
         Event(EventId(f"achievement:{name}"), ACHIEVEMENT, HolderId(body.contact_id), at, attrs=attrs)
     )

@@ -9,7 +9,7 @@ from tiersync.loyalty import sessionm
 from tiersync.loyalty.engine import Engine, Occasion
 from tiersync.loyalty.events import NOBODY, REGISTER, SWITCH, Event, EventId, HolderId, Json
 from tiersync.loyalty.state import Receipt
-from tiersync.sandbox.faces import CONFLICT, Refused, about, found
+from tiersync.sandbox.faces import CONFLICT, Refused, about, found, happened_at
 from tiersync.sandbox.sessionm.building import setup
 from tiersync.sandbox.sessionm.economy import Economy
 from tiersync.sandbox.sessionm.example import BARE, COFFEE_CLUB
@@ -94,6 +94,8 @@ class Club:
 
     def happen(self, member: Member, body: Events, now: datetime) -> list[Receipt]:
         """Work off custom events, in the order they were sent; all of them or none."""
+        for name, event in body.events.items():
+            happened_at(event.date, now, f"events.{name}.date")
         with about("events"):
             events = sessionm.custom_events(member.user_id, body.model_dump(mode="json"), now)
             return self.engine.submit_all(events)
@@ -101,15 +103,13 @@ class Club:
     def buy(self, member: Member, body: Transaction, now: datetime) -> Receipt:
         """Work off a purchase, or what a purchase sent again with less in it takes back."""
         lines = [item.line() for item in body.items]
-        name = sessionm.transaction_event(member.user_id, body.transaction_id)
+        name, at = sessionm.transaction_event(member.user_id, body.transaction_id), happened_at(body.date, now, "date")
         with about("items"):
             if self.engine.has(name):
                 return sessionm.resend(self.engine, member.user_id, body.transaction_id, now, lines)
             if not lines:
                 raise Refused(f"transaction {body.transaction_id} is new and has no items", "items")
-            return self.engine.submit(
-                sessionm.transaction(member.user_id, body.transaction_id, body.date or now, lines)
-            )
+            return self.engine.submit(sessionm.transaction(member.user_id, body.transaction_id, at, lines))
 
     def deposit(self, member: Member, body: Deposit, now: datetime, request: str) -> Receipt:
         """Put points straight in; a reference that was deposited in another request is refused."""
