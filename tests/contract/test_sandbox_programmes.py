@@ -24,12 +24,18 @@ def branches(*rows: tuple[str, str]) -> dict[str, Any]:
         (branches(("currentTxn.colour==1", "both")), "column 1: unknown attribute"),
         (branches(("currentTxn.amount", "both")), "column"),
         (branches(("true", "everybody")), "action everybody is unknown"),
-        ({"promotions": [{"name": "p", "condition": "&&", "points": 1}]}, "column 1"),
+        ({"promotions": [{"name": "p", "condition": "&&", "points": 1}]}, "promotion p, column 1"),
         ({"promotions": [{"name": "p"}]}, "either points or an action"),
         ({"promotions": [{"name": "p", "points": 1, "action": "group"}]}, "either points or an action"),
         ({"promotions": [{"name": "p", "action": "everybody"}]}, "action everybody is unknown"),
-        ({"redemption": {"workflow": [{"condition": "currentEvent.", "action": "Redeem Points"}]}}, "column"),
-        ({"transfer": {"workflow": [{"condition": "currentEvent.", "action": "Transfer Points"}]}}, "column"),
+        (
+            {"redemption": {"workflow": [{"condition": "currentEvent.", "action": "Redeem Points"}]}},
+            "redemption workflow, branch 1",
+        ),
+        (
+            {"transfer": {"workflow": [{"condition": "currentEvent.", "action": "Transfer Points"}]}},
+            "transfer workflow, branch 1",
+        ),
         ({"transfer": {"workflow": [{"condition": "true", "action": "Give"}]}}, "transfer.workflow.0.action"),
         (
             {"redemption": {"workflow": [{"condition": "true", "action": "Redeem Points", "strategy": "x"}]}},

@@ -24,7 +24,7 @@ from tiersync.loyalty.events import (
     Json,
     ProgrammeId,
 )
-from tiersync.loyalty.expressions import Profiles, parse
+from tiersync.loyalty.expressions import Expression, Profiles, parse
 from tiersync.loyalty.ladders import Fall, Ladder, Level, Metric, Purchases, Review, own, pooled
 from tiersync.loyalty.records import LadderId, RuleId
 from tiersync.loyalty.resolvers import Resolver, first, per
@@ -116,7 +116,7 @@ def workflow(
             programme=ProgrammeId(program),
             trigger=PURCHASE,
             give=allocate(program, branch.action, branch.rate, fleet_expiry),
-            when=when(program, branch.condition, slab_names),
+            when=when(program, branch.condition, f"workflow {name}, branch {number + 1}", slab_names),
             rank=number,
             kind=name,
         )
@@ -126,7 +126,7 @@ def workflow(
 
 def promotion(program: str, name: str, condition: str, give: Give, slab_names: Sequence[str] = ()) -> Rule:
     """Something given besides whatever the workflows give: a `bonus` for the individual, or what `allocate` makes."""
-    holds = when(program, condition, slab_names)
+    holds = when(program, condition, f"promotion {name}", slab_names)
     return Rule(RuleId(f"{program}/{name}"), ProgrammeId(program), PURCHASE, give, holds)
 
 
@@ -159,11 +159,19 @@ def _of_fleet(give: Give, expiry: Expiry) -> Give:
     return outcomes
 
 
-def when(program: str, condition: str, slab_names: Sequence[str] = ()) -> When:
+def when(program: str, condition: str, place: str, slab_names: Sequence[str] = ()) -> When:
     """A condition of a rule; a bad expression is refused here, before any event."""
-    expression = parse(condition, VOCABULARY)
+    expression = read_condition(condition, place)
     numbers = {name: number for number, name in enumerate(slab_names, start=1)}
     return lambda context: expression.holds(profiles(context, program, numbers))
+
+
+def read_condition(condition: str, place: str) -> Expression:
+    """Read a condition; one that makes no sense is refused with the `place` it stands at."""
+    try:
+        return parse(condition, VOCABULARY)
+    except LoyaltyError as refused:
+        raise LoyaltyError(f"{place}, {refused}", refused.code) from refused
 
 
 def _workflow(candidate: Candidate) -> Hashable:

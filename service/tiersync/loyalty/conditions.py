@@ -102,8 +102,3 @@ def measure(
         return measured if precision is None else measured.quantize(Decimal(1).scaleb(-precision), ROUND_DOWN)
 
     return of
-
-
-def by_level(ladder: LadderId, rates: dict[str, Decimal | int]) -> Callable[[Context], Decimal]:
-    """The spend times the rate of the level held before the event; a level without a rate earns nothing."""
-    return lambda context: rates.get(context.me.levels.get(ladder, ""), 0) * context.event.amount

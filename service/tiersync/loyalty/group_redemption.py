@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from tiersync.errors import LoyaltyError
-from tiersync.loyalty.capillary import PROGRAM_INVALID, VOCABULARY, points
+from tiersync.loyalty.capillary import PROGRAM_INVALID, VOCABULARY, points, read_condition
 from tiersync.loyalty.events import SPEND, TRANSFER, Event, EventId, HolderId, Json
 from tiersync.loyalty.expressions import parse
 
@@ -76,9 +76,10 @@ class MultiProgramme:
     transferral: tuple[Handing, ...] = HANDED_BY_PAYLOAD
 
     def __post_init__(self) -> None:
-        conditions = [branch.condition for branch in self.redemption]
-        for condition in (*conditions, *(branch.condition for branch in self.transferral)):
-            parse(condition, VOCABULARY)
+        for number, redeeming in enumerate(self.redemption, start=1):
+            read_condition(redeeming.condition, f"redemption workflow, branch {number}")
+        for number, handing in enumerate(self.transferral, start=1):
+            read_condition(handing.condition, f"transfer workflow, branch {number}")
 
     @property
     def default(self) -> str:

@@ -225,8 +225,8 @@ def _workflows(seed: ProgrammeSeed) -> tuple[tuple[str, tuple[Branch, ...]], ...
         every = Branch("true", Allocation.BOTH, seed.rate or Decimal(0))
         return () if seed.rate is None else (("default", (every,)),)
     return tuple(
-        (workflow.name, tuple(Branch(row.condition, _action(row.action), row.rate) for row in workflow.branches))
-        for workflow in seed.workflows
+        (name, tuple(Branch(row.condition, _action(row.action, f"workflow {name}"), row.rate) for row in rows))
+        for name, rows in ((workflow.name, workflow.branches) for workflow in seed.workflows)
     )
 
 
@@ -235,14 +235,16 @@ def _promotion(seed: PromotionSeed) -> Promotion:
         case PromotionSeed(points=Decimal() as points, action=None):
             return Promotion(seed.name, seed.condition, points)
         case PromotionSeed(points=None, action=str() as action):
-            return Promotion(seed.name, seed.condition, action=_action(action), rate=seed.rate)
+            return Promotion(
+                seed.name, seed.condition, action=_action(action, f"promotion {seed.name}"), rate=seed.rate
+            )
         case _:
             raise LoyaltyError(f"promotion {seed.name} takes either points or an action")
 
 
-def _action(name: str) -> Allocation:
+def _action(name: str, place: str) -> Allocation:
     if name not in ACTIONS:
-        raise LoyaltyError(f"action {name:.80} is unknown; there are {', '.join(ACTIONS)}")
+        raise LoyaltyError(f"{place}: action {name:.80} is unknown; there are {', '.join(ACTIONS)}")
     return ACTIONS[name]
 
 

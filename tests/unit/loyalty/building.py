@@ -1,5 +1,6 @@
 """What the tests of the loyalty core build with: instants, members, purchases."""
 
+from collections.abc import Callable
 from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +19,8 @@ from tiersync.loyalty.events import (
     Line,
     ProgrammeId,
 )
+from tiersync.loyalty.records import LadderId
+from tiersync.loyalty.rules import Context
 from tiersync.loyalty.setup import Setup
 from tiersync.loyalty.state import Receipt
 
@@ -60,6 +63,11 @@ def basket(name: str, when: str, *lines: Line, holder: str = ANN, **attrs: Json)
 def line(name: str, amount: str, item: str = "", quantity: int = 1) -> Line:
     """A line of a basket."""
     return Line(name, Decimal(amount), quantity, item)
+
+
+def by_level(ladder: LadderId, rates: dict[str, Decimal | int]) -> Callable[[Context], Decimal]:
+    """The spend times the rate of the level held before the event; a level without a rate earns nothing."""
+    return lambda context: rates.get(context.me.levels.get(ladder, ""), 0) * context.event.amount
 
 
 def deposit(name: str, when: str, amount: str, into: str, holder: str = ANN, **attrs: Json) -> Event:

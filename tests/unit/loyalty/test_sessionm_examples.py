@@ -14,6 +14,7 @@ from tests.unit.loyalty.building import (
     at,
     balances,
     basket,
+    by_level,
     deposit,
     event,
     line,
@@ -24,7 +25,7 @@ from tests.unit.loyalty.building import (
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty import sessionm
 from tiersync.loyalty.accounts import Account, AfterDays, Inactive
-from tiersync.loyalty.conditions import bought, by_level, either, entering, every, measure, spent
+from tiersync.loyalty.conditions import bought, either, entering, every, measure, spent
 from tiersync.loyalty.engine import Engine
 from tiersync.loyalty.events import ADJUST_LEVEL, LEVEL_UP, PURCHASE, EventId
 from tiersync.loyalty.ladders import Fall, Ladder, Level

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from tests.unit.loyalty.building import ANN, BOB, HOUSE, account, at, event, register
+from tests.unit.loyalty.building import ANN, BOB, HOUSE, account, at, by_level, event, register
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.accounts import MONEY, Account, AccountName, AfterDays, AfterMonths, Inactive, Order, Policy
-from tiersync.loyalty.conditions import by_level, entering, measure
+from tiersync.loyalty.conditions import entering, measure
 from tiersync.loyalty.engine import Engine
 from tiersync.loyalty.events import (
     ADJUST_LEVEL,
