@@ -410,3 +410,21 @@ async def test_openapi_describes_every_route_with_an_example() -> None:
     odd = {route: status for route, status in statuses.items() if status != 200}
     assert len({o["operationId"] for ops in document["paths"].values() for o in ops.values()}) == len(statuses)
     assert all(status < 500 for status in odd.values()), odd
+
+
+async def test_customers_are_seeded_together_or_not_at_all() -> None:
+    """A mobile that two customers claim is refused; who came before in the same body is as before it."""
+    async with in_process() as lab:
+        await lab.seed(customers=[{"id": 5, "mobile": "111"}])
+        clash = [{"id": 5, "mobile": "222"}, {"id": 6, "mobile": "333"}, {"id": 7, "mobile": "333"}]
+        answer = await lab.client.post("/sandbox/seed", json={"customers": clash})
+        gone = await lab.client.get("/sandbox/customers/6")
+        found = await lab.client.get(
+            "/v2/customers/lookup/tierDetails",
+            params={"source": "INSTORE", "identifierName": "mobile", "identifierValue": "111"},
+        )
+
+    assert 422 == answer.status_code
+    assert "mobile 333 belongs to another customer" == answer.json()["error"]["message"]
+    assert 8015 == gone.json()["error"]["code"]
+    assert 5 == found.json()["entityId"]

@@ -86,10 +86,12 @@ def plant(world: World, seed: Seed, now: datetime) -> list[Group]:
         # All of them are read before the first is added, so that a bad condition changes nothing.
         programme_of(each)
         scheme_of(each, "draft").check()
+    world.people.add_all(
+        Person(registered_on=now, **{**customer.model_dump(), "id": CustomerId(customer.id)})
+        for customer in seed.customers
+    )
     for each in seed.programmes:
         world.add_programme(programme_of(each), partial(scheme_of, each), now)
-    for customer in seed.customers:
-        world.people.add(Person(registered_on=now, **{**customer.model_dump(), "id": CustomerId(customer.id)}))
     return [_plant_group(world, group, now) for group in seed.groups]
 
 

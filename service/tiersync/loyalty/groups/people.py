@@ -1,6 +1,6 @@
 """Pure. Who exists in the organisation, by id and by identifier."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tiersync.errors import LoyaltyError
 from tiersync.loyalty.groups.codes import Code, refuse
@@ -65,6 +65,21 @@ class People:
         self._by_id[person.id] = person
         self._by_identifier.update(dict.fromkeys(mine, person.id))
         return person
+
+    def add_all(self, persons: Iterable[Person]) -> None:
+        """Add people as `add` does, all of them or, if one is refused, none."""
+        added: list[tuple[CustomerId, Person | None]] = []
+        try:
+            for person in persons:
+                before = self.get(person.id)
+                self.add(person)
+                added.append((person.id, before))
+        except LoyaltyError:
+            for customer, before in reversed(added):
+                self.remove(customer)
+                if before is not None:
+                    self.add(before)
+            raise
 
     def remove(self, customer: CustomerId) -> None:
         """Forget somebody."""
