@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,8 +45,10 @@ class Postgres:
     """A running server. `template` is the database of which `fresh` makes copies, once it is set."""
 
     port: int
-    pid: int
     folder: Path
+    command: Sequence[str | Path]
+    owner: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
     template: str = "template1"
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -76,9 +79,48 @@ class Postgres:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def stop(self) -> None:
-        """Let go of every connection and end at once."""
-        os.kill(self.pid, signal.SIGINT)
+    def start(self) -> None:
+        """Start the server, on what it wrote before, and wait until it answers."""
+        until = time.monotonic() + _START_S_MAX
+        while True:
+            with (self.folder / "log").open("ab") as log:
+                self.process = subprocess.Popen(
+                    self.command, stdout=log, stderr=log, cwd=self.folder,
+                    preexec_fn=_end_with_parent,  # noqa: PLW1509 - started before any thread is
+                    **self.owner,
+                )  # fmt: skip
+            if self._answers(self.process):
+                return
+            # After a SIGKILL its processes take a moment to notice; until then none can be started beside them.
+            assert time.monotonic() < until, (self.folder / "log").read_text()
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End the server: letting go of every connection at once, or as the signal says. SIGKILL is a crash."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(number)
+            self.process.wait(_START_S_MAX)
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        """Wait for the first answer; False if the server ends instead."""
+
+        async def answers() -> bool:
+            async with asyncio.timeout(_START_S_MAX):
+                while process.poll() is None:
+                    try:
+                        connection = await asyncpg.connect(
+                            host="127.0.0.1", port=self.port, user="postgres", database="postgres"
+                        )
+                    except (OSError, asyncpg.CannotConnectNowError):
+                        await asyncio.sleep(0.02)
+                    else:
+                        await connection.close()
+                        return True
+            return False
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, answers()).result()
 
 
 def _end_with_parent() -> None:
@@ -118,41 +160,12 @@ def server(**options: str) -> Iterator[Postgres]:
         made = [programs / "initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", data]
         subprocess.run(made, check=True, capture_output=True, cwd=folder, **owner)
         chosen = {**_SERVER, "port": str(port), "unix_socket_directories": str(folder), **options}
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in chosen.items())],
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - started before any thread is
-                **owner,
-            )
+        command = [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in chosen.items())]
+        found = Postgres(port, folder, command, owner)
         try:
-            found = Postgres(port, process.pid, folder)
-            _wait_until_it_answers(found, process)
+            found.start()
             yield found
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            process.wait(_START_S_MAX)
+            found.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_until_it_answers(found: Postgres, process: subprocess.Popen[bytes]) -> None:
-    async def answers() -> None:
-        async with asyncio.timeout(_START_S_MAX):
-            while True:
-                assert process.poll() is None, (found.folder / "log").read_text()
-                try:
-                    connection = await asyncpg.connect(
-                        host="127.0.0.1", port=found.port, user="postgres", database="postgres"
-                    )
-                except (OSError, asyncpg.CannotConnectNowError):
-                    await asyncio.sleep(0.02)
-                else:
-                    await connection.close()
-                    return
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, answers()).result()

@@ -1,4 +1,4 @@
-"""A service that ends itself at a named point, started in no time: a nursery that forks a fresh one for each order.
+"""A service that ends or stops itself at a named point: a nursery that forks a fresh one for each order, in no time.
 
 Reads one order a line on stdin, answers with the pid and, once it is over, with the exit status (negative: a signal).
 A failure is repeated by hand with the order that it printed: `echo ORDER | python -m tests.chaos.child`.
@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -21,11 +22,14 @@ import time_machine
 import uvloop
 
 from tiersync import app, settings, telemetry
+from tiersync.capillary import gate
 from tiersync.intake import EventStatus
 from tiersync.store import JobKind, Selection
 
 COMMIT: Final = " commit: "
 PR_SET_PDEATHSIG: Final = 1
+HANDED_OVER_S: Final = 0.1
+"""What the network's own thread was handed before a stop is sent by then: no fence can call that back."""
 
 
 def points_of(name: str) -> Iterator[str]:
@@ -38,9 +42,9 @@ class Steps:
     """Hears the steps, counts them, and does at one of them what the order says."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        """`kill` is a point and how many passings of it are survived; `shift` the same and seconds for the clock."""
+        """`kill` and `stop` are a point and which passing of it; `shift` the same and seconds for the clock."""
         self.passed: Counter[str] = Counter()
-        self._kill, self._shift = order.get("kill"), order.get("shift")
+        self._kill, self._stop, self._shift = order.get("kill"), order.get("stop"), order.get("shift")
         self._clock = time_machine.travel(datetime.now(UTC), tick=True).start() if self._shift else None
 
     def __call__(self, name: str) -> None:
@@ -50,6 +54,9 @@ class Steps:
             here = [point, self.passed[point]]
             if here == self._kill:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if here == self._stop:
+                time.sleep(HANDED_OVER_S)
+                os.kill(os.getpid(), signal.SIGSTOP)
             if self._clock is not None and self._shift is not None and here == self._shift[:2]:
                 self._clock.shift(self._shift[2])
                 structlog.get_logger("tests.chaos").info("clock.shifted", point=point, seconds=self._shift[2])
@@ -61,6 +68,7 @@ def live(order: dict[str, Any]) -> None:
         os.dup2(log.fileno(), sys.stderr.fileno())
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     telemetry.configure_logging("info", "json")
+    gate.MINUTE_S = order.get("minute_s", gate.MINUTE_S)
     steps = Steps(order)
     loaded = settings.load(**order["settings"])
     uvloop.run(replay_dead(loaded, steps) if order.get("replay") else app.serve(loaded, step=steps))

@@ -1,7 +1,7 @@
 """What the chaos begins with: a city for each file, emptied before each test."""
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.chaos.kit import City, city
 from tests.journey.kit import PROGRAM
+from tests.postgres import Postgres, server
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +31,10 @@ async def here(founded: City) -> AsyncIterator[City]:
     await founded.town.clear()
     yield founded
     await founded.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """Run a PostgreSQL server that a test may kill."""
+    with server() as running:
+        yield running

@@ -1,4 +1,4 @@
-"""What the chaos stands on: a town whose service is another process, that can be killed and started again."""
+"""What the chaos stands on: a town whose service is another process, or several, that can be killed and started again."""
 
 import asyncio
 import json
@@ -6,76 +6,137 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from tests.chaos.fence import Fence
+from tests.chaos.proxy import Proxy, line
 from tests.journey.kit import Json, Town, town
+from tests.ports import free_port
+from tests.postgres import Postgres
 
 LIFE_S_MAX: Final = 60.0
+SEED: Final = int(os.environ.get("TIERSYNC_CHAOS_SEED", "20261122"))
+LONG: Final = os.environ.get("TIERSYNC_CHAOS") == "long"
+
+Rows = list[tuple[Any, ...]]
 
 
 @dataclass(slots=True)
-class City:
-    """A sandbox in this process, and one service at a time in a process of its own."""
+class Replica:
+    """One service at a time, in a process of its own. `settings` are what it is told besides its port."""
 
-    town: Town
-    folder: Path
     nursery: asyncio.subprocess.Process
+    settings: Json
+    port: int
+    log: Path
     order: Json = field(default_factory=dict)
     pid: int | None = None
     over: asyncio.Task[int] | None = None
 
     async def begin(self, **order: Any) -> None:
-        """Start a service; ready when it answers, or when it ended before. `order` is what `child.Steps` reads."""
-        over = await self._give(order)
-        async with asyncio.timeout(LIFE_S_MAX):
+        """Start it; ready when it answers, or when it ended before. `order` is what `child.Steps` reads."""
+        over = await self.give(order)
+        async with asyncio.timeout(LIFE_S_MAX), httpx.AsyncClient(trust_env=False) as client:
             while not over.done():
                 with suppress(httpx.TransportError):
-                    await self.town.service.get("/livez")
+                    await client.get(f"http://127.0.0.1:{self.port}/livez")
                     return
                 await asyncio.sleep(0.01)
 
-    async def replay(self, **order: Any) -> int:
-        """Replay what is dead, in a process of its own; returns its exit status."""
-        over = await self._give({"replay": True, **order})
-        async with asyncio.timeout(LIFE_S_MAX):
-            return await over
-
-    async def _give(self, order: Json) -> "asyncio.Task[int]":
-        chosen = {**self.town.settings, "database_url": self.town.database_url, "port": self.town.port}
-        self.order = {"settings": chosen, "log": str(self.folder / "service.log"), **order}
+    async def give(self, order: Json) -> "asyncio.Task[int]":
+        """Have an order carried out by a new process; it is over with its exit status."""
+        self.order = {"settings": {**self.settings, "port": self.port}, "log": str(self.log), **order}
         assert self.nursery.stdin is not None
         self.nursery.stdin.write(json.dumps(self.order).encode() + b"\n")
         self.pid = await self._said()
         self.over = asyncio.create_task(self._said())
         return self.over
 
-    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the service a signal, unless it has ended; returns its exit status, 0 if there never was one."""
-        if self.over is None or self.pid is None:
-            return 0
-        if not self.over.done():
+    @property
+    def lives(self) -> bool:
+        """Say whether a process is there."""
+        return self.over is not None and not self.over.done()
+
+    @property
+    def stopped(self) -> bool:
+        """Say whether it was stopped, and not continued since."""
+        return self.lives and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is there."""
+        if self.lives and self.pid is not None:
             os.kill(self.pid, number)
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send it a signal, unless it has ended; returns its exit status, 0 if there never was one."""
+        if self.over is None:
+            return 0
+        self.send(number)
         async with asyncio.timeout(LIFE_S_MAX):
             return await self.over
 
+    async def _said(self) -> int:
+        assert self.nursery.stdout is not None
+        return int(await self.nursery.stdout.readline())
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The disturbable lines of one replica: to Capillary, and to its database if that is across a network."""
+
+    api: Proxy
+    database: Proxy | None
+
+
+@dataclass(slots=True)
+class City:
+    """A sandbox in this process, and services in processes of their own; what is asked of one is asked of the first.
+
+    `lines` stand between each of them and what it talks to, `sender` between Capillary and all of them; both only in a
+    city that was founded with lines.
+    """
+
+    town: Town
+    folder: Path
+    replicas: list[Replica]
+    rows: Callable[[str], Rows]
+    lines: list[Lines] = field(default_factory=list)
+    sender: Proxy | None = None
+    fence: Fence | None = None
+
+    async def begin(self, **order: Any) -> None:
+        """Start the service."""
+        await self.replicas[0].begin(**order)
+
+    async def replay(self, **order: Any) -> int:
+        """Replay what is dead, in a process of its own; returns its exit status."""
+        over = await self.replicas[0].give({"replay": True, **order})
+        async with asyncio.timeout(LIFE_S_MAX):
+            return await over
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End every service that is there; returns the first one's exit status."""
+        return [await replica.end(number) for replica in self.replicas][0]
+
     async def quiet_or_dead(self) -> bool:
         """Wait until nothing is on its way or the service has ended; say whether it has ended."""
-        assert self.over is not None
+        over = self.replicas[0].over
+        assert over is not None
         quiet = asyncio.create_task(self.town.quiet())
-        await asyncio.wait({quiet, self.over}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({quiet, over}, return_when=asyncio.FIRST_COMPLETED)
         if not quiet.done():
             quiet.cancel()
         with suppress(asyncio.CancelledError, httpx.TransportError):
             await quiet
             return False
         async with asyncio.timeout(LIFE_S_MAX):
-            await self.over
+            await over
         return True
 
     async def lost(self) -> set[str]:
@@ -93,11 +154,6 @@ class City:
         """Tell how often each point was passed by a life that was to write it down."""
         return dict(json.loads(points.read_text()))
 
-    def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the store file itself."""
-        with closing(sqlite3.connect(self.town.database_url.removeprefix("sqlite:///"))) as connection:
-            return connection.execute(statement).fetchall()
-
     def unfinished(self) -> dict[str, int]:
         """Count what is not finished in the store; all zero once everything has come to rest."""
         questions = {
@@ -114,34 +170,112 @@ class City:
 
     def logged(self, event: str) -> bool:
         """Say whether a life wrote this event into its log."""
-        return f'"{event}"' in (self.folder / "service.log").read_text()
+        return any(f'"{event}"' in replica.log.read_text() for replica in self.replicas if replica.log.exists())
 
     def tail(self) -> str:
         """Return what a failure needs to be repeated and understood."""
-        log = (self.folder / "service.log").read_text().splitlines()[-30:]
-        return "\n".join([f"order: {json.dumps(self.order)}", *log])
-
-    async def _said(self) -> int:
-        assert self.nursery.stdout is not None
-        return int(await self.nursery.stdout.readline())
+        told = []
+        for replica in self.replicas:
+            log = replica.log.read_text().splitlines()[-30:] if replica.log.exists() else []
+            told += [f"order: {json.dumps(replica.order)}", *log]
+        return "\n".join(told)
 
 
 @asynccontextmanager
-async def city(folder: Path, **settings: Any) -> AsyncIterator[City]:
-    """Found a city, without a service as yet."""
+async def city(folder: Path, postgres: Postgres | None = None, **settings: Any) -> AsyncIterator[City]:
+    """Found a city with one service, not started as yet. Its store is a file in the folder, or a fresh database."""
+    async with AsyncExitStack() as stack:
+        url, rows = _store(folder, postgres, stack)
+        here = await stack.enter_async_context(town(url, started=False, **settings))
+        told = {**here.settings, "database_url": here.database_url}
+        log = folder / "service.log"
+        found = City(here, folder, [Replica(await _nursery(stack), told, here.port, log)], rows)
+        stack.push_async_callback(found.end, signal.SIGKILL)
+        yield found
+
+
+@asynccontextmanager
+async def city_with_lines(
+    folder: Path, postgres: Postgres | None = None, *, replicas: int = 1, **settings: Any
+) -> AsyncIterator[City]:
+    """Found a city whose every connection crosses a line that can be disturbed; on PostgreSQL with several replicas."""
+    async with AsyncExitStack() as stack:
+        url, rows = _store(folder, postgres, stack)
+        here = await stack.enter_async_context(town(url, started=False, **settings))
+        ports = [free_port() for _ in range(replicas)]
+        found = City(here, folder, [], rows)
+        found.sender = await stack.enter_async_context(
+            line(*(("127.0.0.1", port) for port in ports), port=here.port)
+        )
+        if postgres is not None:
+            found.fence = Fence(here.database_url)
+            stack.push_async_callback(found.fence.close)
+        for number, port in enumerate(ports, start=1):
+            replica = Replica(await _nursery(stack), {}, port, folder / f"service-{number}.log")
+            lines = await _lines(stack, here, replica, found.fence, postgres)
+            replica.settings = {
+                **here.settings,
+                "capillary_url": f"http://127.0.0.1:{lines.api.port}",
+                "database_url": _through(lines.database, here.database_url),
+            }
+            found.replicas.append(replica)
+            found.lines.append(lines)
+        stack.push_async_callback(found.end, signal.SIGKILL)
+        yield found
+
+
+async def _lines(
+    stack: AsyncExitStack, here: Town, replica: Replica, fence: Fence | None, postgres: Postgres | None
+) -> Lines:
+    async def heard(piece: bytes) -> None:
+        if fence is not None and replica.pid is not None:
+            await fence.heard(piece, replica.pid)
+
+    capillary = httpx.URL(here.settings["capillary_url"])
+    assert capillary.port is not None
+    api = await stack.enter_async_context(line((capillary.host, capillary.port), heard=heard))
+    if postgres is None:
+        return Lines(api, None)
+    return Lines(api, await stack.enter_async_context(line(("127.0.0.1", postgres.port))))
+
+
+def _through(proxy: Proxy | None, url: str) -> str:
+    if proxy is None:
+        return url
+    before, _, after = url.partition("@127.0.0.1:")
+    return f"{before}@127.0.0.1:{proxy.port}/{after.partition('/')[2]}"
+
+
+def _store(
+    folder: Path, postgres: Postgres | None, stack: AsyncExitStack
+) -> tuple[Path | str, Callable[[str], Rows]]:
+    """Find a place for a store, and a way to ask it behind the service's back."""
+    if postgres is None:
+
+        def ask_file(statement: str) -> Rows:
+            with closing(sqlite3.connect(folder / "town.db")) as connection:
+                return connection.execute(statement).fetchall()
+
+        return folder, ask_file
+    url = stack.enter_context(postgres.fresh())
+
+    def ask_server(statement: str) -> Rows:
+        return [tuple(row) for row in postgres.execute(statement, database=url.rpartition("/")[2])]
+
+    return url, ask_server
+
+
+async def _nursery(stack: AsyncExitStack) -> asyncio.subprocess.Process:
     nursery = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.chaos.child", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    try:
-        async with town(folder, started=False, **settings) as found:
-            built = City(found, folder, nursery)
-            try:
-                yield built
-            finally:
-                await built.end(signal.SIGKILL)
-    finally:
+
+    async def close() -> None:
         assert nursery.stdin is not None
         nursery.stdin.close()
         if nursery.returncode is None:
             nursery.kill()
         await nursery.wait()
+
+    stack.push_async_callback(close)
+    return nursery

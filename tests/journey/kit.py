@@ -247,11 +247,11 @@ class Town:
         except TimeoutError:
             raise AssertionError(f"not so after {QUIET_S_MAX:g} s: {true}") from None
 
-    async def quiet(self) -> None:
+    async def quiet(self, within_s: float = QUIET_S_MAX) -> None:
         """Wait until nothing is on its way: no call, no delivery, no pending event, and none began meanwhile."""
         waits: object = "nothing looked at yet"
         try:
-            async with asyncio.timeout(QUIET_S_MAX):
+            async with asyncio.timeout(within_s):
                 while True:
                     before = await self._control("GET", "/sandbox/calls?limit=1")
                     pending = await self.events(status="pending", limit=1)
@@ -263,7 +263,7 @@ class Town:
                         return
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"not quiet after {QUIET_S_MAX:g} s: {waits}") from None
+            raise AssertionError(f"not quiet after {within_s:g} s: {waits}") from None
 
     def tier_event(
         self,
