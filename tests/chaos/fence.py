@@ -35,7 +35,9 @@ class Fence:
 
     async def _owners(self, member: int) -> list[str]:
         async with self._asking:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # it may be killed: then nobody knows
+            with suppress(
+                OSError, asyncpg.PostgresError, asyncpg.InterfaceError
+            ):  # it may be killed: then nobody knows
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await asyncpg.connect(self._url, timeout=5)
                 return [row["owner"] for row in await self._connection.fetch(_HOLDERS, member)]

@@ -1,4 +1,4 @@
-"""What the chaos stands on: a town whose service is another process, or several, that can be killed and started again."""
+"""What the chaos stands on: a town whose services are other processes, that can be killed and started again."""
 
 import asyncio
 import json
@@ -48,6 +48,11 @@ class Replica:
                     await client.get(f"http://127.0.0.1:{self.port}/livez")
                     return
                 await asyncio.sleep(0.01)
+
+    async def begin_again(self, **order: Any) -> None:
+        """Start it unless it is there."""
+        if not self.lives:
+            await self.begin(**order)
 
     async def give(self, order: Json) -> "asyncio.Task[int]":
         """Have an order carried out by a new process; it is over with its exit status."""
@@ -122,7 +127,8 @@ class City:
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End every service that is there; returns the first one's exit status."""
-        return [await replica.end(number) for replica in self.replicas][0]
+        first, *_ = [await replica.end(number) for replica in self.replicas]
+        return first
 
     async def quiet_or_dead(self) -> bool:
         """Wait until nothing is on its way or the service has ended; say whether it has ended."""
@@ -204,9 +210,7 @@ async def city_with_lines(
         here = await stack.enter_async_context(town(url, started=False, **settings))
         ports = [free_port() for _ in range(replicas)]
         found = City(here, folder, [], rows)
-        found.sender = await stack.enter_async_context(
-            line(*(("127.0.0.1", port) for port in ports), port=here.port)
-        )
+        found.sender = await stack.enter_async_context(line(*(("127.0.0.1", port) for port in ports), port=here.port))
         if postgres is not None:
             found.fence = Fence(here.database_url)
             stack.push_async_callback(found.fence.close)
@@ -246,9 +250,7 @@ def _through(proxy: Proxy | None, url: str) -> str:
     return f"{before}@127.0.0.1:{proxy.port}/{after.partition('/')[2]}"
 
 
-def _store(
-    folder: Path, postgres: Postgres | None, stack: AsyncExitStack
-) -> tuple[Path | str, Callable[[str], Rows]]:
+def _store(folder: Path, postgres: Postgres | None, stack: AsyncExitStack) -> tuple[Path | str, Callable[[str], Rows]]:
     """Find a place for a store, and a way to ask it behind the service's back."""
     if postgres is None:
 

@@ -135,7 +135,7 @@ class Proxy:
                 await self._open[way].wait()
                 if way is Way.BACK and self.answer_bytes_max is not None:
                     left = self.answer_bytes_max if left is None else left
-                    piece, left = piece[:left], left - len(piece)  # noqa: PLW2901 - what is cut off is gone
+                    piece, left = piece[:left], left - len(piece)
                 sink.write(piece)
                 await sink.drain()
                 if left is not None and left <= 0:

@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from tests.chaos.kit import City
@@ -22,7 +23,17 @@ HAND: Final = 13
 QUIET_S_MAX: Final = 90.0
 TIERS: Final = ("Silver", "Gold", "Diamond")
 
-LINE: Final = ("cut", "reset", "leave", "freeze", "freeze_there", "freeze_back", "slow_down", "cut_after")
+Doing = Callable[[], Awaitable[object]]
+DISTURB: Final[dict[str, Callable[[Proxy], None]]] = {
+    "cut": Proxy.cut,
+    "reset": Proxy.reset,
+    "away": Proxy.leave,
+    "frozen": Proxy.freeze,
+    "frozen_there": lambda proxy: proxy.freeze(Way.THERE),
+    "frozen_back": lambda proxy: proxy.freeze(Way.BACK),
+    "slow": lambda proxy: proxy.slow_down(0.05),
+    "cut_short": lambda proxy: proxy.cut_after(100),
+}
 WEATHER: Final[dict[str, dict[str, Any]]] = {
     "applied, then silent": {"adjust": {"applied_then_timeout": {"share": 0.2, "hold_ms": 50}}},
     "silent, not applied": {"adjust": {"timeout_before_applying": {"share": 0.2, "hold_ms": 50, "then": "reset"}}},
@@ -63,7 +74,7 @@ class Storm:
 def kinds(*, shared: bool) -> list[str]:
     """Name every trouble there is, with a database across a network or in a file."""
     lines = ("api", "sender", "database") if shared else ("api", "sender")
-    found = [f"{line} {what}" for line in lines for what in LINE] + ["kill", "stop", *WEATHER]
+    found = [f"{line} {what}" for line in lines for what in DISTURB] + ["kill", "stop", *WEATHER]
     return [*found, "crash", "crash again"] if shared else found
 
 
@@ -82,6 +93,14 @@ def _draw(seed: int, dice: random.Random, hand: Sequence[str], replicas: int) ->
     ]
     changes = [(round(dice.uniform(0, STORM_S), 2), dice.randrange(FAMILIES), dice.choice(TIERS)) for _ in range(20)]
     return Storm(seed, tuple(sorted(troubles, key=lambda one: one.at)), tuple(sorted(changes)))
+
+
+async def _nothing() -> None:
+    """Do nothing."""
+
+
+async def _soon(do: Callable[..., None], *with_: object) -> None:
+    do(*with_)
 
 
 class Weather:
@@ -121,39 +140,22 @@ class Weather:
         await asyncio.sleep(trouble.seconds)
         await end()
 
-    def _doing(self, trouble: Trouble) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]]:
+    def _doing(self, trouble: Trouble) -> tuple[Doing, Doing]:
         """Say how a trouble begins and how it ends."""
-        replica = self._here.replicas[trouble.whom]
-
-        async def nothing() -> None:
-            pass
-
-        async def kill() -> None:
-            await replica.end(signal.SIGKILL)
-
-        async def begin() -> None:
-            if not replica.lives:
-                await replica.begin(**self._order)
-
-        async def stop() -> None:
-            replica.send(signal.SIGSTOP)
-
-        async def go_on() -> None:
-            replica.send(signal.SIGCONT)
-
+        replica, order = self._here.replicas[trouble.whom], self._order
         match trouble.kind.split():
             case ["kill"]:
-                return kill, begin
+                return partial(replica.end, signal.SIGKILL), partial(replica.begin_again, **order)
             case ["stop"]:
-                return stop, go_on
+                return partial(_soon, replica.send, signal.SIGSTOP), partial(_soon, replica.send, signal.SIGCONT)
             case ["crash"]:
-                return self._crash, nothing
+                return self._crash, _nothing
             case ["crash", "again"]:
                 return self._crash, self._crash  # the second one amidst the recovery from the first, or soon after
             case [("api" | "sender" | "database") as which, what]:
                 proxy = self._line(which, trouble.whom)
-                return self._disturb(proxy, what), self._mend(proxy)
-        return self._switch(WEATHER[trouble.kind]), nothing
+                return partial(_soon, DISTURB[what], proxy), partial(_soon, proxy.mend)
+        return partial(self._here.town.switch, **WEATHER[trouble.kind]), _nothing
 
     def _line(self, which: str, whom: int) -> Proxy:
         if which == "sender":
@@ -163,34 +165,6 @@ class Weather:
         proxy = lines.api if which == "api" else lines.database
         assert proxy is not None
         return proxy
-
-    def _disturb(self, proxy: Proxy, what: str) -> Callable[[], Awaitable[None]]:
-        async def disturb() -> None:
-            match what:
-                case "freeze_there":
-                    proxy.freeze(Way.THERE)
-                case "freeze_back":
-                    proxy.freeze(Way.BACK)
-                case "slow_down":
-                    proxy.slow_down(0.05)
-                case "cut_after":
-                    proxy.cut_after(100)
-                case _:
-                    getattr(proxy, what)()
-
-        return disturb
-
-    def _mend(self, proxy: Proxy) -> Callable[[], Awaitable[None]]:
-        async def mend() -> None:
-            proxy.mend()
-
-        return mend
-
-    def _switch(self, sections: dict[str, Any]) -> Callable[[], Awaitable[None]]:
-        async def switch() -> None:
-            await self._here.town.switch(**sections)
-
-        return switch
 
     async def _crash(self) -> None:
         assert self._postgres is not None
@@ -203,8 +177,7 @@ class Weather:
             proxy.mend()
         for replica in self._here.replicas:
             replica.send(signal.SIGCONT)
-            if not replica.lives:
-                await replica.begin(**self._order)
+            await replica.begin_again(**self._order)
 
     def _lines(self) -> Iterable[Proxy]:
         for lines in self._here.lines:

@@ -1,7 +1,6 @@
 """SIGKILL at seeded random times during a burst, again and again: what was answered is stored, and all converge."""
 
 import asyncio
-import os
 import random
 import signal
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Final
 
 import pytest
 
-from tests.chaos.kit import city
+from tests.chaos.kit import LONG, SEED, city
 
-SEED: Final = int(os.environ.get("TIERSYNC_CHAOS_SEED", "20261122"))
 PRIMARIES: Final = 50
-LIVES: Final = 40 if os.environ.get("TIERSYNC_CHAOS") == "long" else 6
+LIVES: Final = 40 if LONG else 6
 
 
 @pytest.mark.slow

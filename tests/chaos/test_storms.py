@@ -1,4 +1,4 @@
-"""Storms of everything at once: lines cut, frozen and slow, processes and the database killed, answers wrong or missing.
+"""Storms: lines cut, frozen and slow, processes and the database killed, answers wrong or missing, all at once.
 
 Every kind of trouble there is comes once in a deck; the long form plays many decks.
 """
