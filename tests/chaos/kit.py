@@ -68,8 +68,7 @@ class Replica:
         """Say whether a process is there."""
         return self.over is not None and not self.over.done()
 
-    @property
-    def stopped(self) -> bool:
+    async def stopped(self) -> bool:
         """Say whether it was stopped, and not continued since."""
         return self.lives and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 

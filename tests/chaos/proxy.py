@@ -15,6 +15,7 @@ from itertools import count
 from typing import Final
 
 _PIECE: Final = 64 * 1024
+_END_S_MAX: Final = 10.0
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER for no time at all: closing sends a reset
 
 Address = tuple[str, int]
@@ -62,6 +63,11 @@ class Proxy:
     def leave(self) -> None:
         """Close every connection, and each new one as soon as it is made."""
         self.away = True
+        self.cut()
+
+    def lead(self, *to: Address) -> None:
+        """Lead to other servers from now on, as a balancer does whose health checks failed."""
+        self.to = to
         self.cut()
 
     def cut(self) -> None:
@@ -143,10 +149,10 @@ class Proxy:
 
     async def close(self) -> None:
         """End what is still carried."""
-        calls = list(self._calls)
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        self.mend()
+        self.leave()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_END_S_MAX)
 
 
 @asynccontextmanager
