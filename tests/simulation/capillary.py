@@ -57,7 +57,7 @@ class Capillary:
     watch: Callable[[int, int], None] = lambda _member, _primary: None
     left_at: dict[int, float] = field(default_factory=dict)
     in_flight: Counter[int] = field(default_factory=Counter)
-    calls: int = 0
+    called_at: list[float] = field(default_factory=list)
 
     def group_of(self, member: int) -> Group:
         """The group that somebody is or was in."""
@@ -73,7 +73,7 @@ class Capillary:
             raise NotSent("nobody listens")
         answered: asyncio.Future[Answer] = self.loop.create_future()
         there, back = self._while(), self._while()
-        self.calls += 1
+        self.called_at.append(self.loop.time())
         member = self._adjusted(method, url)
         if member is not None:
             self.watch(member, self.group_of(member).primary)

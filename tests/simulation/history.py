@@ -3,9 +3,10 @@
 import asyncio
 import json
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Engine, func, select
@@ -13,9 +14,11 @@ from sqlalchemy import Engine, func, select
 from tests.simulation.capillary import PROGRAM, TIERS, Capillary, Group, process_name
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.plant import EPOCH_MS, LEASE_S, Plant, emptied
+from tiersync.capillary.gate import MINUTE_S
 from tiersync.store.tables import adjustments, events, syncs
 
 QUIET_S_MAX: Final = 3600.0
+CALLS_PER_MINUTE_MAX: Final = 20
 NAMES: Final = {True: "tierUpgraded", False: "tierDowngraded", None: "tierRenewed"}
 
 
@@ -36,11 +39,13 @@ class History:
     seed: int
     replicas: int
     happenings: tuple[Happening, ...]
+    calls_per_minute_max: int = 0
 
     def __str__(self) -> str:
         """Show it as it can be played again."""
         lines = "".join(f"\n    {happening}," for happening in self.happenings)
-        return f"History(seed={self.seed}, replicas={self.replicas}, happenings=({lines}\n))"
+        limit = f"calls_per_minute_max={self.calls_per_minute_max}"
+        return f"History(seed={self.seed}, replicas={self.replicas}, {limit}, happenings=({lines}\n))"
 
 
 def draw(seed: int) -> History:
@@ -58,7 +63,8 @@ def draw(seed: int) -> History:
         at, length = dice.choice(busy) + dice.uniform(0, 0.8), dice.choice((0.0, 0.3, 2.0, LEASE_S + 1, 3 * LEASE_S))
         busy.append(at + length)
         found.append(Happening(round(at, 3), dice.choice(("kill", "freeze")), dice.randrange(replicas), length))
-    return History(seed, replicas, tuple(sorted(found, key=lambda one: one.at)))
+    limit = dice.choice((0, 0, 0, CALLS_PER_MINUTE_MAX))
+    return History(seed, replicas, tuple(sorted(found, key=lambda one: one.at)), limit)
 
 
 class Play:
@@ -127,7 +133,8 @@ class Play:
         self.lives += 1
         process = Process(f"replica {number}, life {self.lives}")
         context = process.context
-        plant = context.run(Plant, process, self.loop, self.engine, self.world, self.dice)
+        limit = self.history.calls_per_minute_max
+        plant = context.run(Plant, process, self.loop, self.engine, self.world, self.dice, limit)
         self.plants[number] = plant
         alone = self.history.replicas == 1
         self.loop.create_task(plant.start(alone=alone), context=context)
@@ -242,6 +249,13 @@ class Play:
             f"not the bytes that came: {one}" for one, body in self.answered.items() if stored.get(one) != body
         ]
         self.wrong += [f"dead: {one}" for one in dead]
+        if limit := self.history.calls_per_minute_max:
+            times = self.world.called_at
+            self.wrong += [
+                f"{one:.3f}: more than {limit} calls in the minute that begins then"
+                for number, one in enumerate(times)
+                if bisect_left(times, one + MINUTE_S) - number > limit
+            ]
         for group in self.world.groups.values():
             wanted = self.world.tiers[group.primary]
             self.wrong += [
@@ -259,10 +273,10 @@ def smallest(history: History, fails: Callable[[History], bool]) -> History:
         shorter = False
         for one in range(len(needed)):
             fewer = (*needed[:one], *needed[one + 1 :])
-            if fewer and fails(History(history.seed, history.replicas, fewer)):
+            if fewer and fails(replace(history, happenings=fewer)):
                 needed, shorter = fewer, True
                 break
-    return History(history.seed, history.replicas, tuple(needed))
+    return replace(history, happenings=tuple(needed))
 
 
 def check(seeds: Iterable[int], engine: Engine) -> str | None:

@@ -32,6 +32,7 @@ from tiersync.worker import Org, Worker
 EPOCH_MS: Final = 1_760_000_000_000
 SECRET: Final = b"simulated"
 LEASE_S: Final = 12.0
+TURN_S_MAX: Final = 20.0
 ATTEMPT_S_MAX: Final = 2.0
 ATTEMPTS_MAX: Final = 60
 
@@ -90,10 +91,17 @@ class Plant:
     """One process, from its start to its end."""
 
     def __init__(
-        self, process: Process, loop: SimulatedLoop, engine: Engine, world: World, dice: random.Random
+        self,
+        process: Process,
+        loop: SimulatedLoop,
+        engine: Engine,
+        world: World,
+        dice: random.Random,
+        calls_per_minute_max: int,
     ) -> None:
         """Put the parts together as `app` does."""
         self.process, self._loop = process, loop
+        self._beside: list[asyncio.Task[None]] = []
         policy = Policy(default_program=PROGRAM)
         self.store = Store(Database(engine, dice), 64, lambda _: None)  # type: ignore[arg-type]
         client = Capillary(
@@ -101,17 +109,23 @@ class Plant:
             source="INSTORE",
             transport=world,
             auth=Basic("till", "password"),
-            gate=Gate(concurrent_max=8, per_minute_max=0, now=loop.time, sleep=asyncio.sleep),
+            gate=Gate(
+                concurrent_max=8,
+                per_minute_max=calls_per_minute_max,
+                now=loop.time,
+                sleep=asyncio.sleep,
+                budget=self.store.budget(ANY_ORG, calls_per_minute_max, self._now),
+            ),
             limits=Limits(0.5, ATTEMPT_S_MAX, 3, Breaks(5, 0.5, 2, ATTEMPT_S_MAX)),
             now=loop.time,
             sleep=asyncio.sleep,
             observe=lambda *_: None,
         )
-        worker = Worker(
+        self._worker = Worker(
             store=self.store,
             orgs={ANY_ORG: Org(client, policy, ATTEMPT_S_MAX, 1000)},
             schedule=Schedule(delays_s=(0.5, 1, 2, 4), attempts_max=ATTEMPTS_MAX, delay_s_max=8),
-            limits=WorkerLimits(LEASE_S, 3, 4, 4),
+            limits=WorkerLimits(LEASE_S, 3, 4, 4, TURN_S_MAX),
             owner=process.name,
             now=self._now,
             monotonic=loop.time,
@@ -121,7 +135,7 @@ class Plant:
             step=lambda _: None,
         )
         self.queue = WorkQueue(
-            work=worker.turn,
+            work=self._worker.turn,
             sweep=self.store.sweep,
             now=self._now,
             waiting_max=100,
@@ -148,6 +162,7 @@ class Plant:
         self.store.writer.start()
         if alone:
             await self.store.reclaim(self._now())
+        self._beside.append(asyncio.create_task(self._worker.keep_leases(asyncio.sleep)))
         self.queue.start()
 
     async def deliver(self, body: bytes) -> int:

@@ -49,7 +49,7 @@ def test_a_history_repeats_itself(engine: Engine, seed: int) -> None:
     for _ in range(2):
         play = Play(draw(seed), engine)
         play.run()
-        traces.append((len(play.loop.tasks), play.world.calls, play.loop.time(), play.world.tiers))
+        traces.append((len(play.loop.tasks), play.world.called_at, play.loop.time(), play.world.tiers))
 
     assert traces[0] == traces[1]
 
