@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := .venv-bench/.ready
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help install demo test check format bench lock audit clean
+.PHONY: help install demo test check format bench chaos lock audit clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,12 @@ format: $(READY)  ## Format the code
 
 bench: $(READY) $(PEERS)  ## Measure beside what else one would pick; writes docs/performance.md
 	$(BIN)/python -m tests.bench
+
+chaos: $(READY)  ## Break it a thousand times and more, then 20,000 simulated histories; about an hour on two quiet cores
+	@echo "TIERSYNC_CHAOS_SEED is $${TIERSYNC_CHAOS_SEED:-20261122}; docs/reliability.md says how a failure is repeated"
+	@echo "This takes about an hour on two quiet cores. Each part says how far it is, and none lasts longer than three hours."
+	TIERSYNC_CHAOS=long $(BIN)/pytest -q -s tests/chaos
+	TIERSYNC_SIMULATION=20000 $(BIN)/pytest -q tests/simulation
 
 # What the peers of the bench need: an environment of their own, Node's packages, and redis-server on the machine.
 $(PEERS): tests/bench/peers/requirements.lock tests/bench/peers/bullmq/package-lock.json

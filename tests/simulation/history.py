@@ -63,7 +63,7 @@ def draw(seed: int) -> History:
         at, length = dice.choice(busy) + dice.uniform(0, 0.8), dice.choice((0.0, 0.3, 2.0, LEASE_S + 1, 3 * LEASE_S))
         busy.append(at + length)
         found.append(Happening(round(at, 3), dice.choice(("kill", "freeze")), dice.randrange(replicas), length))
-    limit = dice.choice((0, 0, 0, CALLS_PER_MINUTE_MAX))
+    limit = dice.choice((*[0] * 7, CALLS_PER_MINUTE_MAX))
     return History(seed, replicas, tuple(sorted(found, key=lambda one: one.at)), limit)
 
 
