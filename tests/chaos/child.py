@@ -69,7 +69,7 @@ def live(order: dict[str, Any]) -> None:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     telemetry.configure_logging("info", "json")
     if minute_s := order.get("minute_s"):  # a short one, and slices that are short beside it
-        gate.MINUTE_S, gate.SLICE_S = minute_s, minute_s / 20
+        gate.MINUTE_S, gate.SLICE_S = minute_s, minute_s / 4
     steps = Steps(order)
     loaded = settings.load(**order["settings"])
     uvloop.run(replay_dead(loaded, steps) if order.get("replay") else app.serve(loaded, step=steps))

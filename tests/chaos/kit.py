@@ -21,6 +21,7 @@ from tests.ports import free_port
 from tests.postgres import Postgres
 
 LIFE_S_MAX: Final = 60.0
+QUIET_S_MAX: Final = 90.0
 SEED: Final = int(os.environ.get("TIERSYNC_CHAOS_SEED", "20261122"))
 LONG: Final = os.environ.get("TIERSYNC_CHAOS") == "long"
 
@@ -133,7 +134,7 @@ class City:
         """Wait until nothing is on its way or the service has ended; say whether it has ended."""
         over = self.replicas[0].over
         assert over is not None
-        quiet = asyncio.create_task(self.town.quiet())
+        quiet = asyncio.create_task(self.town.quiet(QUIET_S_MAX))
         await asyncio.wait({quiet, over}, return_when=asyncio.FIRST_COMPLETED)
         if not quiet.done():
             quiet.cancel()

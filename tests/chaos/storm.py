@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from tests.chaos.kit import City
+from tests.chaos.kit import QUIET_S_MAX, City
 from tests.chaos.proxy import Proxy, Way
 from tests.journey.kit import Family
 from tests.postgres import Postgres
@@ -20,7 +20,6 @@ STORM_S: Final = 3.0
 FAMILIES: Final = 8
 SECONDARIES: Final = 3
 HAND: Final = 13
-QUIET_S_MAX: Final = 90.0
 TIERS: Final = ("Silver", "Gold", "Diamond")
 
 Doing = Callable[[], Awaitable[object]]

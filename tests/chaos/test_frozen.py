@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tests.chaos.judge import wrongs
-from tests.chaos.kit import LONG, city_with_lines
+from tests.chaos.kit import LONG, QUIET_S_MAX, city_with_lines
 from tests.postgres import Postgres
 
 FAMILIES: Final = 4
@@ -25,7 +25,7 @@ POINTS: Final = (
     *((f"{when} commit: {verb}", 1) for when in ("before", "after") for verb in ("claim", "plan", "settle", "release")),
 )
 SETTINGS: Final[dict[str, Any]] = {
-    "call_s_max": 0.5, "connect_s_max": 0.5, "attempt_s_max": 0.75, "lease_s": 1.5, "calls_per_minute_max": CALLS_MAX,
+    "call_s_max": 0.75, "connect_s_max": 0.75, "attempt_s_max": 1, "lease_s": 2, "calls_per_minute_max": CALLS_MAX,
     "database_statement_s_max": 1,
 }  # fmt: skip
 
@@ -49,12 +49,12 @@ async def test_who_was_frozen_adjusts_nobody_when_it_wakes(tmp_path: Path, own_p
                 await here.town.until(frozen.stopped)
                 await other.begin(minute_s=MINUTE_S)
                 here.sender.lead(("127.0.0.1", other.port))
-                await here.town.quiet()
+                await here.town.quiet(QUIET_S_MAX)
                 taken_over = await here.differing()
                 frozen.send(signal.SIGCONT)
                 here.sender.lead(("127.0.0.1", frozen.port), ("127.0.0.1", other.port))
                 await here.town.decide(families[0].primary, "Diamond")
-                await here.town.quiet()
+                await here.town.quiet(QUIET_S_MAX)
                 followers = {member for people in families for member in people.secondaries}
 
                 assert [] == taken_over

@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 
 from tests.chaos.judge import wrongs
-from tests.chaos.kit import LONG, SEED, City, city, city_with_lines
+from tests.chaos.kit import LONG, QUIET_S_MAX, SEED, City, city, city_with_lines
 from tests.journey.kit import PROGRAM
 from tests.postgres import Postgres
 
@@ -37,7 +37,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "default_program": PROGRAM, "burst_tries_max": 1, "calls_per_minute_max": CALLS_MAX,
 }  # fmt: skip
 # Who died in a shared database is replaced when its lease has ended: a short one makes for many deaths in an hour.
-SHORT_LEASE: Final = {"call_s_max": 0.5, "connect_s_max": 0.5, "attempt_s_max": 0.75, "lease_s": 1.5}
+SHORT_LEASE: Final = {"call_s_max": 0.75, "connect_s_max": 0.75, "attempt_s_max": 1, "lease_s": 3}
 
 
 async def rise_and_fall(here: City) -> set[int]:
@@ -97,7 +97,7 @@ async def dies_and_lives(here: City, point: str, passing: int, *, beside: bool) 
         assert -9 == await first.end(), "it ended by something else than its own SIGKILL"
         if not beside:
             await last.begin(minute_s=MINUTE_S)
-        await here.town.quiet()
+        await here.town.quiet(QUIET_S_MAX)
     wrong = await wrongs(here, may_be_touched, CALLS_MAX, MINUTE_S)
     await here.end(signal.SIGKILL)
     assert [] == wrong
