@@ -17,7 +17,7 @@ from tests.journey.kit import Family
 from tests.postgres import Postgres
 
 STORM_S: Final = 3.0
-FAMILIES: Final = 8
+FAMILIES: Final = 6
 SECONDARIES: Final = 3
 HAND: Final = 13
 TIERS: Final = ("Silver", "Gold", "Diamond")
@@ -90,7 +90,7 @@ def _draw(seed: int, dice: random.Random, hand: Sequence[str], replicas: int) ->
         Trouble(round(dice.uniform(0, STORM_S), 2), kind, dice.randrange(replicas), round(dice.uniform(0.2, 2), 2))
         for kind in hand
     ]
-    changes = [(round(dice.uniform(0, STORM_S), 2), dice.randrange(FAMILIES), dice.choice(TIERS)) for _ in range(20)]
+    changes = [(round(dice.uniform(0, STORM_S), 2), dice.randrange(FAMILIES), dice.choice(TIERS)) for _ in range(15)]
     return Storm(seed, tuple(sorted(troubles, key=lambda one: one.at)), tuple(sorted(changes)))
 
 

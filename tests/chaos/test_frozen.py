@@ -31,7 +31,7 @@ SETTINGS: Final[dict[str, Any]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.timeout(1800 if LONG else 300)
 async def test_who_was_frozen_adjusts_nobody_when_it_wakes(tmp_path: Path, own_postgres: Postgres) -> None:
     """While it is frozen another finishes its work; awake, it makes no call for keys it holds no longer, and serves."""
     async with city_with_lines(tmp_path, own_postgres, replicas=2, **SETTINGS) as here:

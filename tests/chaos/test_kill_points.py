@@ -24,7 +24,7 @@ from tests.postgres import Postgres
 
 RUNS: Final = int(os.environ.get("TIERSYNC_CHAOS_RUNS", "1000"))
 SAMPLE: Final = 5
-SAMPLE_ON_POSTGRESQL: Final = 10
+SAMPLE_ON_POSTGRESQL: Final = 8
 CALLS_MAX: Final = 150
 MINUTE_S: Final = 2.0
 VERBS: Final = {"reclaim", "receive", "claim", "plan", "settle", "release", "lease"}

@@ -18,7 +18,7 @@ from tests.chaos.storm import Storm, Weather, deal, kinds
 from tests.postgres import Postgres
 
 DECKS: Final = int(os.environ.get("TIERSYNC_CHAOS_DECKS", "10" if LONG else "1"))
-CALLS_MAX: Final = 100
+CALLS_MAX: Final = 40
 MINUTE_S: Final = 2.0
 SETTINGS: Final = {"calls_per_minute_max": CALLS_MAX, "lease_s": 4, "database_statement_s_max": 2}
 
