@@ -37,6 +37,8 @@ async def test_who_was_frozen_adjusts_nobody_when_it_wakes(tmp_path: Path, own_p
     async with city_with_lines(tmp_path, own_postgres, replicas=2, **SETTINGS) as here:
         frozen, other = here.replicas
         assert here.sender is not None
+        assert here.fence is not None
+        here.fence.strict = True
         for point in POINTS if LONG else POINTS[:3]:
             await here.town.clear()
             families = [here.town.newcomers() for _ in range(FAMILIES)]
