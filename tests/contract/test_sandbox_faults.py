@@ -419,6 +419,7 @@ def test_every_choice_about_answers_and_events_is_tried() -> None:
         "validity_upto",
         "tier_name_case",
         "downgrade_not_lower",
+        "adjust_type",  # in test_sandbox_flags
     }
 
     assert tried == set(AnswerSwitches.model_fields)

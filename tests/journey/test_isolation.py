@@ -13,8 +13,12 @@ OTHERS = 20
 
 @pytest.fixture(scope="module")
 def policies() -> dict[str, Any]:
-    """A call may hang: longer than these tests would wait for it. Whoever changed last leads a shared secondary."""
-    return {"call_s_max": 40, "attempt_s_max": 40, "lease_s": 90, "shutdown_s_max": 0.2, "several_groups": "latest"}
+    """A call may hang: longer than these tests would wait for it. Whoever changed last leads a shared secondary.
+
+    httpx, because a service is stopped here whose process lives on: pyreqwest's calls end with the process.
+    """
+    times = {"call_s_max": 40, "attempt_s_max": 40, "lease_s": 90, "shutdown_s_max": 0.2}
+    return {**times, "several_groups": "latest", "transport": "httpx"}
 
 
 async def crowd(here: Town) -> tuple[Family, list[Family]]:

@@ -18,6 +18,7 @@ from prometheus_client import (
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_RECONCILED: Final = ("in_step", "spared", "drifted", "unread", "without_group", "repaired", "skipped", "dead")
 _ATTEMPTS: Final = (1, 2, 3, 4, 6, 8, 12, 24)
 _OPERATIONS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _CODES_MAX: Final = 64
@@ -70,6 +71,8 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        for result in _RECONCILED:  # a series that begins at 0 shows its first increase
+            self.reconciled.labels(result)
         self.calls = Counter(
             "tiersync_capillary_calls", "Calls to Capillary, by call and answer.", ["call", "answer"], registry=registry
         )
