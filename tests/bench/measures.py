@@ -1,7 +1,10 @@
 """The measures: each starts what it needs afresh, warms it up, sends webhooks and asks the stub what arrived."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -68,7 +71,7 @@ class Bench:
     folder: Path
 
     @contextmanager
-    def service(self, name: str, role: str = "all", **settings: str) -> Iterator[Running]:
+    def service(self, name: str, **settings: str) -> Iterator[Running]:
         """The service with its default settings and a new database; what is named is set otherwise."""
         port = free_port()
         env = {
@@ -81,7 +84,7 @@ class Bench:
             **settings,
         }
         log = self.folder / f"{name}.log"
-        with running(MEASURED_CORE, ["tiersync", "serve", "--role", role], port, env, log) as service:
+        with running(MEASURED_CORE, ["tiersync", "serve"], port, env, log) as service:
             yield service
 
     @contextmanager
@@ -95,6 +98,12 @@ class Bench:
     def database(self, name: str) -> Path:
         """Where the service of that name keeps its events."""
         return self.folder / f"{name}.db"
+
+    def pause(self, name: str) -> None:
+        """Have the service of that name work for nobody; it goes on receiving."""
+        env = {**os.environ, "TIERSYNC_DATABASE_URL": f"sqlite:///{self.database(name)}"}
+        command = [sys.executable, "-m", "tiersync", "pause", "0", "--reason", "bench"]
+        subprocess.run(command, check=True, capture_output=True, env=env)
 
     def forget(self, group_size: int) -> None:
         """Have the stub forget what it saw."""
@@ -146,7 +155,8 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 def answers(here: Bench, name: str) -> Answers:
     """Durable answers of the receiver alone: as many as it can, then a steady rate."""
-    with here.service(name, role="receiver") as service:
+    with here.service(name) as service:
+        here.pause(name)
         _send(service, range(WARM_UP))
         full = _send(service, range(WARM_UP, WARM_UP + ANSWERS))
         sent = WARM_UP + ANSWERS + STEADY_RATE * STEADY_S

@@ -103,13 +103,13 @@ def _rows(results: Results) -> list[Row]:
     per_member = (large.seconds / LARGE[1]) / (small.seconds / LARGE[0])
     return [
         Row(
-            "durable answers a second, workers off",
+            "durable answers a second, org paused",
             [one.per_s for one in results.answers],
             wanted="≥ 2,500",
             is_met=lambda ours, _: ours >= 2500,
         ),
         Row(
-            f"p99 of an answer at {measures.STEADY_RATE}/s, workers off, ms",
+            f"p99 of an answer at {measures.STEADY_RATE}/s, org paused, ms",
             [one.p99_ms for one in results.answers],
             digits=1,
             wanted="≤ 25",
