@@ -13,7 +13,7 @@ from typing import Final
 from tests.bench.measures import Bench
 from tests.bench.processes import MEASURED_CORE, ROOT, Running, on_core, program
 from tests.ports import free_port
-from tests.postgres import server
+from tests.postgres import Postgres, server
 
 PYTHON: Final = ROOT / ".venv-bench" / "bin" / "python"
 BULLMQ: Final = Path(__file__).parent / "bullmq"
@@ -30,6 +30,11 @@ class Peer:
     webhooks: int = 1000
     wanted: float = 1.0
     keeps: str = "nothing"
+
+
+def pids(postgres: Postgres) -> tuple[int, ...]:
+    """The server's own process; its children are counted with it."""
+    return (postgres.process.pid,) if postgres.process is not None else ()
 
 
 @contextmanager
@@ -103,7 +108,7 @@ def on_postgres(module: str) -> Callable[[Bench, str], AbstractContextManager[Ru
             on_core(MEASURED_CORE),
             server(**DURABLE) as postgres,
             postgres.fresh() as url,
-            started(here, name, _module(module, port, here, url), (postgres.pid,), port) as found,
+            started(here, name, _module(module, port, here, url), pids(postgres), port) as found,
         ):
             yield found
 
@@ -119,7 +124,7 @@ def tiersync_on_postgres(here: Bench, name: str) -> Iterator[Running]:
         postgres.fresh() as url,
         here.service(name, TIERSYNC_DATABASE_URL=url) as found,
     ):
-        yield replace(found, beside=(postgres.pid,))
+        yield replace(found, beside=pids(postgres))
 
 
 PEERS: Final = (
