@@ -50,7 +50,7 @@ chaos: $(READY)  ## Break it a thousand times and more, then 20,000 simulated hi
 $(PEERS): tests/bench/peers/requirements.lock tests/bench/peers/bullmq/package-lock.json
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/peers/requirements.lock
-	cd tests/bench/peers/bullmq && npm install --silent --omit-lockfile-registry-resolved --no-audit --no-fund
+	cd tests/bench/peers/bullmq && npm install --silent --no-save --omit-lockfile-registry-resolved --no-audit --no-fund
 	@command -v redis-server >/dev/null || apt-get install -y -qq redis-server || \
 		{ echo "redis-server is missing: install it and call make bench again"; exit 1; }
 	@touch $(PEERS)
