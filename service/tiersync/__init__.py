@@ -4,8 +4,8 @@
                                                      event row + sync row moved forward
     engine wakes the key ─ worker ─ store.claim
                            worker ─ capillary.members ─ fanout.plan ─ store.plan     one commit a batch
-                           worker ─ capillary.adjust (many, bounded) ─ retry.decide ─ store.settle
-                           worker ─ store.release
+                           worker ─ capillary.adjust (many, bounded) ─ retry.decide
+                           worker ─ store.settle, store.release           one commit, for a group of hundreds
 
 Each arrow goes right. The store is touched between steps, never inside one. The unit of work is the key
 `(org, program, primary)`: its sync row says which tier should be, and who works on it. First try, retry, crash recovery

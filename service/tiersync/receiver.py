@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from tiersync import intake
 from tiersync.errors import StoreUnavailable
@@ -107,8 +108,13 @@ class Receiver:
         """Deliveries that are being answered now."""
         return self._taken
 
-    async def __call__(self, request: Request) -> JSONResponse:
-        """Answer one delivery."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one delivery, as an ASGI application: a route to it needs no more layers."""
+        response = await self.answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> JSONResponse:
+        """Say what one delivery is answered, once it is on disk."""
         began = self._monotonic()
         self._taken += 1
         try:

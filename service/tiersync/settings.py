@@ -198,8 +198,13 @@ class Settings(OrgSettings, BaseSettings):
     page_rows_max: int = Field(200, ge=1, description="Largest page of the operator API, rows.")
 
     commit_batch_max: int = Field(512, ge=1, description="Store operations in one commit.")
+    commit_gather_s_max: float = Field(
+        0.02, ge=0, description="Longest that a commit waits while more comes for it, seconds."
+    )
     plan_batch_max: int = Field(1000, ge=1, le=3000, description="Adjustments planned in one commit.")
     owed_batch_max: int = Field(500, ge=1, description="Due adjustments of one key held in memory.")
+    settle_batch_max: int = Field(250, ge=1, description="Outcomes of one key held in memory until they are written.")
+    settle_s_max: float = Field(0.25, gt=0, description="Longest that an outcome waits for others, seconds.")
     keys_waiting_max: int = Field(10_000, ge=1, description="Keys in the engine's queue; others wait in the store.")
     keys_concurrent_max: int = Field(64, ge=1, description="Keys worked on at once, per org.")
     key_calls_concurrent_max: int = Field(16, ge=1, description="Calls in flight at once for one key.")

@@ -3,6 +3,7 @@
 from tiersync.fanout import AdjustmentStatus
 from tiersync.retry import Again, Already, Applied, Dead, Decision, Done, Outcome, Refused, Skipped, TryAgain
 from tiersync.store import Claim, Due, Settlement
+from tiersync.webhook import Action
 
 
 def name_of(outcome: Outcome) -> str:
@@ -20,8 +21,16 @@ def name_of(outcome: Outcome) -> str:
             return "refused"
 
 
-def settlement(claim: Claim, due: Due, outcome: Outcome, decision: Decision, attempt: int, now: int) -> Settlement:
-    """What the store is to write of an attempt."""
+def settlement(  # noqa: PLR0913 - what is known of an attempt
+    claim: Claim,
+    due: Due,
+    outcome: Outcome,
+    decision: Decision,
+    now: int,
+    sent: Action | None = None,
+    sent_tier: int | None = None,
+) -> Settlement:
+    """What the store is to write of an attempt. `sent` is the change that was sent last, `sent_tier` where it leads."""
     match decision:
         case Again():
             status = AdjustmentStatus.DUE
@@ -38,9 +47,11 @@ def settlement(claim: Claim, due: Due, outcome: Outcome, decision: Decision, att
         reason=decision.reason if isinstance(decision, Dead) else getattr(outcome, "reason", None),
         code=getattr(outcome, "code", None),
         message=getattr(outcome, "message", None),
-        attempts=attempt,
+        attempts=due.attempts + 1,
         # After a call that may have worked, the next attempt begins by reading where the member stands.
         verify=due.verify or (isinstance(outcome, TryAgain) and outcome.in_doubt),
         due_at=decision.due_at if isinstance(decision, Again) else None,
         now=now,
+        sent=sent,
+        sent_tier=sent_tier,
     )

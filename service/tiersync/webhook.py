@@ -259,11 +259,8 @@ def read(body: bytes) -> Reading:
 
 
 def _json(body: bytes) -> Any:
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(body, parse_float=_number, parse_constant=refuse)
+        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         kind = "nested too deeply" if isinstance(error, RecursionError) else "not JSON"
         raise _Refusal("not_json", f"body: {kind}") from error
@@ -274,6 +271,13 @@ def _number(literal: str) -> Decimal:
         return Decimal(literal)
     except InvalidOperation:  # an exponent beyond all bounds: no number that any field accepts
         return Decimal("Infinity")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=_number, parse_constant=_refuse)
 
 
 def _unwrapped(value: Any) -> Any:

@@ -2,13 +2,15 @@
 
 `Worker.turn` is one turn at one key. It reads the group afresh, writes down what is owed if that has not been done yet,
 and makes the calls that are due until there are none or the turn is long enough. While it lasts, its lease is prolonged
-again and again. What could not be done stays due in the tables; nothing is remembered here.
+again and again. Outcomes are written down many at a time, the last ones together with the release: whoever dies before
+leaves a claim without a release, and what that one owed is read back before anything is sent again. What could not be
+done stays due in the tables; nothing is remembered here.
 """
 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
@@ -16,43 +18,19 @@ from typing import Final, TypeVar
 import structlog
 
 from tiersync import fanout, retry
-from tiersync.capillary import Capillary, NotPrimary, NotTried, OneAtATime
+from tiersync.capillary import NotPrimary, NotTried, OneAtATime
 from tiersync.errors import StoreUnavailable
-from tiersync.fanout import (
-    AdjustmentStatus,
-    Goal,
-    Group,
-    Held,
-    Member,
-    Move,
-    Owed,
-    Policy,
-    SeveralGroups,
-    Tier,
-    TierSource,
-    Validity,
-)
+from tiersync.fanout import AdjustmentStatus, Group, Held, Owed, SeveralGroups, Tier, TierSource
 from tiersync.intake import ANY_ORG, EventStatus
-from tiersync.retry import Again, Dead, Done, Outcome, Refused, Schedule, Skipped, TryAgain
-from tiersync.settling import name_of, settlement
+from tiersync.retry import Again, Dead, Done, Refused, Schedule, TryAgain
+from tiersync.settling import settlement
 from tiersync.store import Claim, Due, Plan, Release, Renewal, Store, Want
-from tiersync.store.writer import Step
 from tiersync.telemetry import Ids, Traces
-from tiersync.webhook import Action
+from tiersync.turn import Made, Org, Step, Turn
 
 log: Final = structlog.get_logger("tiersync.worker")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Org:
-    """What the worker needs of one org."""
-
-    capillary: Capillary
-    policy: Policy
-    attempt_s_max: float
-    members_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +41,9 @@ class Limits:
     plan_batch_max: int
     owed_batch_max: int
     key_calls_concurrent_max: int
+    settle_batch_max: int = 250
+    settle_s_max: float = 0.25
     turn_s_max: float = 60
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One turn at one key. `until` is the monotonic second after which no call may begin: the fence of the lease."""
-
-    claim: Claim
-    org: Org
-    ends: float
-    until: float = 0.0
-    members: Mapping[int, Member] = field(default_factory=dict)
-    over: bool = False
-    primary: Held | TryAgain | Refused | NotTried | None = None
-    reading_primary: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A change that was sent, and the number of the tier that it leads to: how its echo is known."""
-
-    action: Action
-    tier: int
 
 
 class Worker:
@@ -115,7 +73,7 @@ class Worker:
         self._now, self._monotonic, self._dice, self._settled, self._step = now, monotonic, dice, settled, step
         self._traces, self._repaired = traces, repaired
         self._customers = OneAtATime()
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, Turn] = {}
         self._winding_down = False
 
     def wind_down(self) -> None:
@@ -132,19 +90,21 @@ class Worker:
             return await self._turn(claim, began)
 
     async def _turn(self, claim: Claim, began: float) -> int | None:
-        org = self._orgs.get(claim.org) or self._orgs.get(ANY_ORG)
+        org, made = self._orgs.get(claim.org) or self._orgs.get(ANY_ORG), list[Made]()
         if org is None:
             release = self._close(claim, EventStatus.DEAD, "org_unknown", "orgId: not configured")
         else:
-            turn = _Turn(claim, org, began + self._limits.turn_s_max)
-            self._may_call(turn, began)
+            turn = Turn(claim, org, began + self._limits.turn_s_max)
+            turn.may_call(began, self._limits.lease_s)
             self._turns[claim.sync] = turn
             try:
                 release = await self._work(turn)
             finally:
                 del self._turns[claim.sync]
+            made = self._take(turn)
         self._step("before release")
-        due_at = await self._store.release(release)
+        due_at = await self._store.release(release, *(one.settlement for one in made))
+        self._tell(claim, made)
         log.info(
             "turn.ended",
             org=claim.org,
@@ -168,7 +128,7 @@ class Worker:
             await sleep(self._limits.lease_s / 4)
             await asyncio.gather(*(self._prolong(turn) for turn in self._turns.values()))
 
-    async def _prolong(self, turn: _Turn) -> None:
+    async def _prolong(self, turn: Turn) -> None:
         began, until = self._monotonic(), self._now() + int(1000 * self._limits.lease_s)
         try:
             held = await self._store.renew(Renewal(turn.claim.sync, turn.claim.fence, until))
@@ -176,15 +136,23 @@ class Worker:
             log.warning("lease.not_prolonged", sync=turn.claim.sync, error=str(error))
             return
         if held:
-            self._may_call(turn, began)
+            turn.may_call(began, self._limits.lease_s)
         else:
             turn.over = True
 
-    def _may_call(self, turn: _Turn, held_from: float) -> None:
-        """Let calls begin as long as they end within the lease, and the turn is not too long."""
-        turn.until = min(held_from + self._limits.lease_s - turn.org.attempt_s_max, turn.ends)
+    async def settle_late(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Write down what was made a while ago by turns that go on, for ever."""
+        while True:
+            await sleep(self._limits.settle_s_max / 2)
+            before = self._monotonic() - self._limits.settle_s_max / 2
+            late = [turn for turn in self._turns.values() if turn.made and turn.made[0].ended <= before]
+            for turn in late:
+                try:
+                    await self._settle(turn)
+                except StoreUnavailable as error:  # it is made again, and read back first
+                    log.warning("settle.store_unavailable", sync=turn.claim.sync, error=str(error))
 
-    async def _work(self, turn: _Turn) -> Release:
+    async def _work(self, turn: Turn) -> Release:
         claim = turn.claim
         found = await turn.org.capillary.members(claim.customer, turn.until)
         match found:
@@ -201,14 +169,18 @@ class Worker:
             case Group() if len(found.members) > turn.org.members_max:
                 detail = f"{len(found.members)} members; TIERSYNC_MEMBERS_MAX is {turn.org.members_max}"
                 return self._close(claim, EventStatus.DEAD, "group_too_large", detail)
-        if claim.planned != claim.generation and (release := await self._plan(turn, found)) is not None:
-            return release
         turn.members = {member.customer: member for member in found.secondaries()}
-        await self._fan_out(turn)
+        if claim.planned == claim.generation:
+            await self._fan_out(turn, await self._owed(turn))
+            return self._later(turn)
+        due = await self._plan(turn, found)
+        if isinstance(due, Release):
+            return due
+        await self._fan_out(turn, due)
         return self._later(turn)
 
-    async def _plan(self, turn: _Turn, group: Group) -> Release | None:
-        """Write down what the tier change owes; a `Release` if that cannot be done in this turn."""
+    async def _plan(self, turn: Turn, group: Group) -> Sequence[Due] | Release:
+        """Write down what the tier change owes; return what is due, or a `Release` if that cannot be done now."""
         claim, policy = turn.claim, turn.org.policy
         tier = await self._tier(turn)
         if isinstance(tier, Release):
@@ -222,19 +194,23 @@ class Worker:
             claim.action, tier, group, policy, inherits=claim.inherits, lowers=claim.lowers, led_elsewhere=elsewhere
         )
         batches: list[Sequence[Owed]] = [*_batched(owed, self._limits.plan_batch_max)] or [()]
-        for number, batch in enumerate(batches, start=1):
-            last = number == len(batches)
+        due: Sequence[Due] = ()
+        for place, batch in enumerate(batches):
             self._step("before plan")
-            if not await self._store.plan(Plan(claim, tier, group.id, batch, last, self._now())):
+            first, last = place == 0, place == len(batches) - 1
+            plan = Plan(claim, tier, group.id, batch, first, last, self._now(), self._limits.owed_batch_max)
+            written = await self._store.plan(plan)
+            if written is None:
                 return Release(claim, self._now())
-        return None
+            due = written
+        return due
 
-    async def _tier(self, turn: _Turn) -> Tier | Release:
+    async def _tier(self, turn: Turn) -> Tier | Release:
         """Name the tier: from the event, else from the primary itself if it holds the tier that the event means."""
         claim = turn.claim
         if turn.org.policy.tier_source is TierSource.EVENT and claim.tier_name and claim.tier_number is not None:
             return Tier(claim.tier_number, claim.tier_name)
-        held = await self._primary(turn)
+        held = await turn.primary()
         match held:
             case NotTried():
                 return self._later(turn)
@@ -252,19 +228,10 @@ class Worker:
                 )
                 return self._close(claim, EventStatus.DEAD, "tier_name_unknown", detail)
 
-    async def _primary(self, turn: _Turn) -> Held | TryAgain | Refused | NotTried:
-        """The primary's own tier, read once in a turn."""
-        async with turn.reading_primary:
-            if turn.primary is None:
-                turn.primary = await turn.org.capillary.tier(turn.claim.customer, turn.claim.program, turn.until)
-            return turn.primary
-
-    async def _fan_out(self, turn: _Turn) -> None:
+    async def _fan_out(self, turn: Turn, page: Sequence[Due]) -> None:
         """Make the calls that are due, a few at a time, until there are none or the turn is over."""
-        limits, full = self._limits, True
-        while full and not (turn.over or self._winding_down):
-            page = await self._store.owed(turn.claim, self._now(), limits.owed_batch_max)
-            full = len(page) == limits.owed_batch_max  # what fell due meanwhile is the next turn's
+        limits = self._limits
+        while page and not (turn.over or self._winding_down):
             rest = iter(page)
             try:
                 async with asyncio.TaskGroup() as lanes:
@@ -272,92 +239,80 @@ class Worker:
                         lanes.create_task(self._lane(turn, rest))
             except ExceptionGroup as group:
                 raise group.exceptions[0] from None
+            if len(page) < limits.owed_batch_max:  # what fell due meanwhile is the next turn's
+                return
+            await self._settle(turn)
+            page = await self._owed(turn)
 
-    async def _lane(self, turn: _Turn, rest: Iterator[Due]) -> None:
+    async def _owed(self, turn: Turn) -> Sequence[Due]:
+        return await self._store.owed(turn.claim, self._now(), self._limits.owed_batch_max)
+
+    async def _lane(self, turn: Turn, rest: Iterator[Due]) -> None:
         for due in rest:
             if turn.over or self._winding_down:
                 return
             with self._traces.adjustment(due.traceparent, first=due.first, ids=partial(_ids, turn.claim, due)):
                 await self._adjust(turn, due)
 
-    async def _adjust(self, turn: _Turn, due: Due) -> None:
-        """One attempt at one adjustment, from the decision what to call to the outcome on disk."""
+    async def _adjust(self, turn: Turn, due: Due) -> None:
+        """One attempt at one adjustment, from the decision what to call to what it came to."""
         began = self._monotonic()
         async with self._customers.lock((turn.claim.org, due.member)):
-            outcome, sent = await self._attempt(turn, due)
+            outcome, sent = await turn.attempt(due, self._step)
         if isinstance(outcome, NotTried):
             turn.over = True
             return
         attempt, now = due.attempts + 1, self._now()
         decision = retry.decide(outcome, attempt, now, self._schedule, self._dice())
-        self._step("before settle")
-        written = settlement(turn.claim, due, outcome, decision, attempt, now)
-        if sent is not None:
-            written = replace(written, sent=sent.action, sent_tier=sent.tier)
-        if not await self._store.settle(written):
-            turn.over = True
-        seconds = self._monotonic() - began
-        name, reason, code = name_of(outcome), getattr(outcome, "reason", ""), getattr(outcome, "code", None)
-        dead = isinstance(decision, Dead)
-        self._settled("dead" if dead else name, reason, code, attempt, seconds)
-        self._traces.ended(lambda: {"outcome": name, "reason": reason, "code": code, "attempt": attempt}, well=not dead)
-        if due.repairs and not isinstance(decision, Again):
-            self._repaired("repaired" if written.status is AdjustmentStatus.DONE else written.status)
-        log.info(
-            "adjustment.settled",
-            org=turn.claim.org,
-            program=turn.claim.program,
-            customer=turn.claim.customer,
-            member=due.member,
-            event_row=due.event,
-            outcome=name,
-            decision=type(decision).__name__.lower(),
-            reason=reason or None,
-            code=code,
-            attempt=attempt,
-            seconds=round(seconds, 4),
+        written = settlement(turn.claim, due, outcome, decision, now, *sent)
+        made = Made(due, outcome, decision, written, began, self._monotonic())
+        turn.made.append(made)
+        self._traces.ended(
+            lambda: {"outcome": written.outcome, "reason": made.reason, "code": written.code, "attempt": attempt},
+            well=not isinstance(decision, Dead),
         )
+        if len(turn.made) >= self._limits.settle_batch_max:
+            await self._settle(turn)
 
-    async def _attempt(self, turn: _Turn, due: Due) -> tuple[Outcome | NotTried, _Sent | None]:
-        """Make the calls of one attempt; return what it came to, and the change that was sent last."""
-        member = turn.members.get(due.member)
-        if member is None:
-            # Somebody who joined since the claim is not in the group as it was read: the next turn reads it again.
-            return NotTried() if due.event > turn.claim.newest else Skipped("left"), None
-        tier = due.tier or await self._joiners_tier(turn, member)
-        if not isinstance(tier, Tier):
-            return tier, None
-        policy, program, sent = turn.org.policy, turn.claim.program, None
-        expiry = due.expiry if policy.validity is Validity.MIRROR else None
-        goal = Goal(due.action, tier, due.may_lower)
-        steps: list[tuple[Move, Outcome | Held]] = []
-        move: Move | Outcome = fanout.first_move(due.action, verify=due.verify)
-        while isinstance(move, Move):
-            capillary, why = turn.org.capillary, f"tiersync {due.event_id}"
-            self._step("before call")
-            answer: Outcome | Held | NotTried
-            if move is Move.READ:
-                answer = await capillary.tier(due.member, program, turn.until)
-            else:
-                sent = _Sent(Action(move.value), tier.number)
-                answer = await capillary.adjust(due.member, program, move, tier.name, expiry, why, turn.until)
-            self._step("after call")
-            if isinstance(answer, NotTried):
-                return answer, sent
-            steps.append((move, answer))
-            move = fanout.next_move(goal, steps)
-        return move, sent
+    def _take(self, turn: Turn) -> list[Made]:
+        """What is to be written down now."""
+        made, turn.made = turn.made, []
+        if made:
+            self._step("before settle")
+        return made
 
-    async def _joiners_tier(self, turn: _Turn, member: Member) -> Tier | Outcome | NotTried:
-        """Whoever joined is owed whatever tier the primary holds now."""
-        if turn.org.policy.several_groups is SeveralGroups.DEFAULT_GROUP and not member.default_group:
-            return Skipped("not_default_group")
-        held = await self._primary(turn)
-        if not isinstance(held, Held):
-            return held
-        return held.tier or Refused("primary_without_tier")
+    async def _settle(self, turn: Turn) -> None:
+        """Write down what was made so far."""
+        if made := self._take(turn):
+            if not await self._store.settle(*(one.settlement for one in made)):
+                turn.over = True
+            self._tell(turn.claim, made)
 
-    def _later(self, turn: _Turn) -> Release:
+    def _tell(self, claim: Claim, made: Sequence[Made]) -> None:
+        """Say what was made, now that it is on disk."""
+        now = self._monotonic()
+        for one in made:
+            written, seconds = one.settlement, now - one.began
+            dead = isinstance(one.decision, Dead)
+            self._settled("dead" if dead else written.outcome, one.reason, written.code, written.attempts, seconds)
+            if one.due.repairs and not isinstance(one.decision, Again):
+                self._repaired("repaired" if written.status is AdjustmentStatus.DONE else written.status)
+            log.info(
+                "adjustment.settled",
+                org=claim.org,
+                program=claim.program,
+                customer=claim.customer,
+                member=written.member,
+                event_row=written.event,
+                outcome=written.outcome,
+                decision=type(one.decision).__name__.lower(),
+                reason=one.reason or None,
+                code=written.code,
+                attempt=written.attempts,
+                seconds=round(seconds, 4),
+            )
+
+    def _later(self, turn: Turn) -> Release:
         """Give the key back with what is still owed: due when that is, but not while Capillary is away."""
         now, away_s = self._now(), turn.org.capillary.away_s
         return Release(turn.claim, now, not_before=now + math.ceil(1000 * away_s) if away_s else 0)

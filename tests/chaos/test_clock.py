@@ -31,7 +31,7 @@ async def test_a_clock_that_was_behind_in_the_life_before(here: City) -> None:
     people = here.town.newcomers()
     await here.town.seed(people.seed("Silver"))
     await here.town.switch(adjust={"server_error": {"first": 6}})
-    await here.begin(shift=["after commit: reclaim", 1, -HOUR], kill=["before settle", 5])
+    await here.begin(shift=["after commit: reclaim", 1, -HOUR], kill=["before settle", 1])
     await here.town.decide(people.primary, "Gold")
     assert await here.quiet_or_dead()
 

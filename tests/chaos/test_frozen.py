@@ -21,7 +21,7 @@ POINTS: Final = (
     ("after call", 9),
     ("before release", 1),
     ("before plan", 1),
-    ("before settle", 5),
+    ("before settle", 1),
     *((f"{when} commit: {verb}", 1) for when in ("before", "after") for verb in ("claim", "plan", "settle", "release")),
 )
 SETTINGS: Final[dict[str, Any]] = {

@@ -140,7 +140,10 @@ class Hand:
         """Write down what the claim's tier change owes."""
         assert claim.tier_number is not None
         tier = Tier(claim.tier_number, claim.tier_name or "")
-        return await self.store.plan(Plan(claim, tier, GROUP, items, last, now))
+        due = await self.store.plan(Plan(claim, tier, GROUP, items, first=True, last=last, now=now, due_max=100))
+        # What comes back is what one would read, whether the store looked or knew without looking.
+        assert due is None or due == (await self.store.owed(claim, now, 100) if last else [])
+        return due is not None
 
     async def settled(
         self, claim: Claim, now: int = NOW, status: AdjustmentStatus = AdjustmentStatus.DONE, **other: Any

@@ -54,6 +54,23 @@ async def test_no_more_calls_are_in_flight_than_allowed() -> None:
     assert order == [*range(10)]
 
 
+async def test_the_calls_that_are_out_are_counted() -> None:
+    """Those that had to wait for a place and those that had not."""
+    clock = Clock()
+    shared, counted = gate(clock, concurrent_max=1), list[int]()
+
+    assert await shared.enter(FAR)
+    waiting = asyncio.create_task(shared.enter(FAR))
+    await turns()
+    counted.append(shared.entered)
+    shared.leave()
+    assert await waiting
+    counted.append(shared.entered)
+    shared.leave()
+
+    assert [1, 1, 0] == [*counted, shared.entered]
+
+
 async def test_no_minute_holds_more_calls_than_allowed(store: Store) -> None:
     """Whichever sixty seconds are looked at; and what is allowed is used."""
     clock = Clock()

@@ -20,7 +20,7 @@ from tests.contract.store_kit import (
     tier_change,
 )
 from tiersync.fanout import AdjustmentStatus
-from tiersync.store import Want
+from tiersync.store import Plan, Release, Want
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -51,6 +51,44 @@ async def test_only_due_keys_are_claimed(hand: Hand) -> None:
 
     assert [None, None, None] == claims
     assert 2 == (await hand.claimed(waiting, LATER)).customer
+
+
+async def test_a_plan_hands_back_no_more_than_was_asked_for(hand: Hand) -> None:
+    """The first of those that are due, in the order in which they would be read; who is skipped is not among them."""
+    claim = await hand.claimed(await hand.due(tier_change("e1")))
+    items = [*owed(EVE, BOB), *owed(ANN, skip="not_default_group")]
+
+    due = await hand.store.plan(Plan(claim, GOLD, GROUP, items, first=True, last=True, now=NOW, due_max=1))
+
+    assert [BOB] == [item.member for item in due or ()]
+    assert due == await hand.store.owed(claim, NOW, 1)
+
+
+async def test_a_plan_in_parts_hands_back_all_of_them(hand: Hand) -> None:
+    """With its last part comes what is due of all parts; with the others nothing."""
+    claim = await hand.claimed(await hand.due(tier_change("e1")))
+    first = Plan(claim, GOLD, GROUP, owed(ANN), first=True, last=False, now=NOW, due_max=10)
+    last = Plan(claim, GOLD, GROUP, owed(BOB), first=False, last=True, now=NOW, due_max=10)
+
+    begun, ended = await hand.store.plan(first), await hand.store.plan(last)
+
+    assert [] == begun
+    assert [ANN, BOB] == [item.member for item in ended or ()]
+
+
+async def test_the_last_outcomes_go_with_the_release(hand: Hand) -> None:
+    """Outcomes and release are one step: the event is done, whatever was still due a moment before."""
+    key = await hand.due(tier_change("e1"))
+    claim = await hand.claimed(key)
+    await hand.planned(claim, owed(ANN, BOB, EVE))
+    ann, bob, eve = await hand.store.owed(claim, NOW, 10)
+    went_on = await hand.store.settle(outcome(claim, ann), outcome(claim, bob))
+
+    due_at = await hand.store.release(Release(claim, NOW), outcome(claim, eve, DUE, due_at=LATER))
+
+    assert went_on
+    assert due_at == LATER
+    assert {ANN: "done", BOB: "done", EVE: "due"} == await hand.adjustments("e1")
 
 
 async def test_an_expired_lease_is_simply_due(hand: Hand) -> None:

@@ -64,6 +64,33 @@ async def test_one_primary_in_trouble_delays_no_other(here: Town, trouble: dict[
     assert {"Gold"} == await here.followers(unlucky)
 
 
+async def test_an_outcome_does_not_wait_for_a_call_that_hangs(here: Town) -> None:
+    """The outcomes of a group are on disk soon, though one of its calls has not come back."""
+    people = here.newcomers(secondaries=4)
+    await here.seed(people.seed("Silver"))
+    slow, *quick = people.secondaries
+    await here.switch(adjust={"timeout_before_applying": {"then": "never", "customers": [slow]}})
+    event = here.tier_event(people.primary, 2)
+
+    await here.deliver(event)
+    await here.until(lambda: settled(here, event["eventId"], quick))
+
+    assert ("due", None) == (await here.owed(event["eventId"]))[slow]
+    assert ["pending"] == [found["status"] for found in await here.events(customer=people.primary)]
+
+    await here.switch(adjust={"timeout_before_applying": None})
+    await here.stop()
+    await here.start()
+    await here.quiet()
+    assert {"Gold"} == await here.followers(people)
+
+
+async def settled(here: Town, event_id: str, members: list[int]) -> bool:
+    """Say whether the outcome of each of these is on disk."""
+    owed = await here.owed(event_id)
+    return all(owed.get(member) == ("done", "applied") for member in members)
+
+
 async def test_no_customer_has_two_calls_at_once(here: Town) -> None:
     """A secondary of several groups whose primaries change together is adjusted by one call at a time."""
     groups = [here.newcomers(secondaries=0, exited=0) for _ in range(8)]

@@ -23,11 +23,12 @@ from tiersync.intake import ANY_ORG
 from tiersync.receiver import Limits as ReceiverLimits
 from tiersync.receiver import Receiver, Secrets
 from tiersync.retry import Schedule
-from tiersync.store import Store
+from tiersync.store import Commits, Store
 from tiersync.store.tables import metadata
 from tiersync.telemetry import Traces
+from tiersync.turn import Org
 from tiersync.worker import Limits as WorkerLimits
-from tiersync.worker import Org, Worker
+from tiersync.worker import Worker
 
 EPOCH_MS: Final = 1_760_000_000_000
 SECRET: Final = b"simulated"
@@ -103,7 +104,7 @@ class Plant:
         self.process, self._loop = process, loop
         self._beside: list[asyncio.Task[None]] = []
         policy = Policy(default_program=PROGRAM)
-        self.store = Store(Database(engine, dice), 64, lambda _: None)  # type: ignore[arg-type]
+        self.store = Store(Database(engine, dice), Commits(64), lambda _: None)  # type: ignore[arg-type]
         client = Capillary(
             url="http://capillary",
             source="INSTORE",
@@ -125,7 +126,7 @@ class Plant:
             store=self.store,
             orgs={ANY_ORG: Org(client, policy, ATTEMPT_S_MAX, 1000)},
             schedule=Schedule(delays_s=(0.5, 1, 2, 4), attempts_max=ATTEMPTS_MAX, delay_s_max=8),
-            limits=WorkerLimits(LEASE_S, 3, 4, 4, TURN_S_MAX),
+            limits=WorkerLimits(LEASE_S, 3, 4, 4, 3, 0.25, TURN_S_MAX),
             owner=process.name,
             now=self._now,
             monotonic=loop.time,
@@ -162,7 +163,8 @@ class Plant:
         self.store.writer.start()
         if alone:
             await self.store.reclaim(self._now())
-        self._beside.append(asyncio.create_task(self._worker.keep_leases(asyncio.sleep)))
+        for work in (self._worker.keep_leases(asyncio.sleep), self._worker.settle_late(asyncio.sleep)):
+            self._beside.append(asyncio.create_task(work))
         self.queue.start()
 
     async def deliver(self, body: bytes) -> int:
@@ -179,5 +181,5 @@ class Plant:
             "headers": headers,
             "query_string": b"",
         }
-        response = await self._receiver(Request(scope, receive))
+        response = await self._receiver.answer(Request(scope, receive))
         return response.status_code

@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from enum import StrEnum
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import tiersync
@@ -19,10 +17,9 @@ from tiersync.app.working import Telling, is_shared
 from tiersync.capillary import Capillary
 from tiersync.clock import SharedClock, now, unstoppable
 from tiersync.console import Brake, Calls, Console, page
-from tiersync.engine import Engine
 from tiersync.errors import SettingsError, StoreUnavailable
 from tiersync.settings import Settings, missing_to_serve
-from tiersync.store import Store, database, open_store
+from tiersync.store import Commits, Store, database, open_store
 from tiersync.store.writer import Step, Timed, untimed
 from tiersync.telemetry import Metrics, traces
 
@@ -43,7 +40,12 @@ async def store(
     url = database.address(settings.database_url)
     limits = database.Limits(settings.database_connections_max, settings.database_statement_s_max)
     async with open_store(
-        url, batch_max=settings.commit_batch_max, migrate=migrate, step=step, limits=limits, timed=timed
+        url,
+        commits=Commits(settings.commit_batch_max, settings.commit_gather_s_max),
+        migrate=migrate,
+        step=step,
+        limits=limits,
+        timed=timed,
     ) as opened:
         yield opened
 
@@ -68,7 +70,8 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         engine = None
         if role is not Role.RECEIVER:
             engine = await working.begin(settings, opened, apis, telling, clock, step, stack)
-        taking = _receiver(settings, opened, telling, engine, clock) if role is not Role.WORKER else None
+        wake = working.waking(engine, apis)
+        taking = _receiver(settings, opened, telling, wake, clock) if role is not Role.WORKER else None
         console = Console(
             store=opened,
             metrics=metrics,
@@ -80,14 +83,11 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         )
         metrics.gauge("tiersync_commits_waiting", "Operations that wait for a commit.", lambda: opened.writer.waiting)
         metrics.gauge("tiersync_store_reads_open", "Reads that run or wait for a place.", lambda: opened.reads_open)
-        routes = [*console.routes(), *_page(settings, opened, apis, clock)]
+        routes: list[Route] = []
         if taking is not None:
             metrics.gauge("tiersync_deliveries_open", "Deliveries that are being answered.", lambda: taking.taken)
-
-            async def deliver(request: Request) -> JSONResponse:
-                return await taking(request)
-
-            routes.append(Route("/webhooks/capillary", deliver, methods=["POST"]))
+            routes.append(Route("/webhooks/capillary", taking, methods=["POST"]))  # the first one is found soonest
+        routes += [*console.routes(), *_page(settings, opened, apis, clock)]
         application = Starlette(routes=routes)
         application.router.redirect_slashes = False  # a sender that does not follow a redirect would lose the event
         yield application
@@ -146,7 +146,7 @@ def _signing_keys(settings: Settings) -> list[bytes]:
 
 
 def _receiver(
-    settings: Settings, opened: Store, telling: Telling, engine: Engine | None, clock: Callable[[], int]
+    settings: Settings, opened: Store, telling: Telling, wake: Callable[[int, int], None], clock: Callable[[], int]
 ) -> receiver.Receiver:
     return receiver.Receiver(
         store=opened,
@@ -165,7 +165,7 @@ def _receiver(
         ),
         now=clock if is_shared(settings) else now,
         monotonic=time.monotonic,
-        wake=engine.wake if engine is not None else lambda _key, _org: None,
+        wake=wake,
         answered=telling.metrics.answered,
         traces=telling.traces,
     )

@@ -3,16 +3,17 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from tiersync import worker
+from tiersync import turn, worker
 from tiersync.app.apis import capillary
 from tiersync.app.household import beside, clerk, forgetting, owner, reconciler
 from tiersync.capillary import Capillary, State
 from tiersync.engine import Engine, PgQueuer, WorkQueue
+from tiersync.intake import ANY_ORG
 from tiersync.settings import Settings
 from tiersync.store import Store, database
 from tiersync.store.writer import Step
@@ -57,7 +58,7 @@ async def begin(  # noqa: PLR0913 - what the work stands on
         stack.push_async_callback(api.close)
         await watch.begin(org, api)
         apis[org] = api
-        orgs[org] = worker.Org(api, values.policy, values.attempt_s_max, values.members_max)
+        orgs[org] = turn.Org(api, values.policy, values.attempt_s_max, values.members_max)
         _measure(metrics, org, api)
     await stack.enter_async_context(beside(watch.run(), "watch"))
     await stack.enter_async_context(beside(clerk(settings, opened, clock).serve(settings.sweep_s), "jobs"))
@@ -73,6 +74,8 @@ async def begin(  # noqa: PLR0913 - what the work stands on
             settings.plan_batch_max,
             settings.owed_batch_max,
             settings.key_calls_concurrent_max,
+            settings.settle_batch_max,
+            settings.settle_s_max,
             settings.turn_s_max,
         ),
         owner=owner(),
@@ -106,10 +109,22 @@ async def begin(  # noqa: PLR0913 - what the work stands on
     metrics.gauge("tiersync_keys_waiting", "Keys that wait in the engine.", lambda: engine.waiting)
     metrics.gauge("tiersync_keys_running", "Keys that are worked on.", lambda: engine.running)
     await stack.enter_async_context(beside(working.keep_leases(asyncio.sleep), "leases"))
+    await stack.enter_async_context(beside(working.settle_late(asyncio.sleep), "settle"))
     engine.start()
     stack.push_async_callback(engine.stop, settings.shutdown_s_max)
     stack.callback(working.wind_down)
     return engine
+
+
+def waking(engine: Engine | None, apis: Mapping[int, Capillary]) -> Callable[[int, int], None]:
+    """Tell the engine of (key, org): not while the org is paused, for then the sweep finds the key afterwards."""
+
+    def wake(key: int, org: int) -> None:
+        api = apis.get(org) or apis.get(ANY_ORG)
+        if engine is not None and not (api is not None and api.paused):
+            engine.wake(key, org)
+
+    return wake
 
 
 _BREAKER_STATES: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}

@@ -129,27 +129,10 @@ class Capillary:
         self, name: str, method: str, path: str, body: bytes | None, until: float, read: Callable[[Answer], T]
     ) -> T | TryAgain | Refused | NotTried:
         last = min(until, self._now() + self._limits.attempt_s_max)
-        failure: TryAgain | None = None
-
-        async def once() -> T | TryAgain | Refused | NotTried:
-            nonlocal failure
-            if not self._admits(method) or not await self.gate.enter(last):
-                return failure or NotTried()  # once a call was made, its failure counts
-            if not self._admits(method):  # the wait in the gate may have been long
-                self.gate.leave()
-                return failure or NotTried()
-            probe = self.breaker.state is not State.CLOSED
-            self._stands(self.breaker.probed(self._now()))
-            result = await self._once(name, method, path, body, read)
-            away = isinstance(result, TryAgain) and result.reason in AWAY
-            if isinstance(result, TryAgain) and away:
-                self._stands(self.breaker.failed(self._now(), result.reason, probe=probe))
-            else:
-                self._stands(self.breaker.answered(probe=probe))
-            if probe and away:
-                return NotTried()
-            failure = result if isinstance(result, TryAgain) else None
+        result = await self._try(name, method, path, body, last, read)
+        if not isinstance(result, TryAgain):  # nearly always: tenacity hears only of those that may be repeated
             return result
+        failure = result
 
         def may_repeat(result: object) -> bool:
             if not isinstance(result, TryAgain) or self._now() >= last:
@@ -157,14 +140,18 @@ class Capillary:
             # Reading twice does no harm; a change that may have happened is read back first, by the worker.
             return method == "GET" if result.in_doubt else result.reason in _SOON
 
-        # The first try is nearly always the only one: tenacity hears only of those that are to be repeated.
-        first = await once()
-        if not may_repeat(first):
-            return first
-        made = [first]
+        made = [failure]
 
         async def following() -> T | TryAgain | Refused | NotTried:
-            return made.pop() if made else await once()
+            nonlocal failure
+            if made:
+                return made.pop()
+            result = await self._try(name, method, path, body, last, read)
+            if isinstance(result, NotTried):
+                return failure  # a call was made, and its failure counts
+            if isinstance(result, TryAgain):
+                failure = result
+            return result
 
         retrying = AsyncRetrying(
             sleep=self._sleep,
@@ -175,7 +162,29 @@ class Capillary:
         )
         return await retrying(following)
 
+    async def _try(
+        self, name: str, method: str, path: str, body: bytes | None, last: float, read: Callable[[Answer], T]
+    ) -> T | TryAgain | Refused | NotTried:
+        """One call if pause, breaker and gate let it through before `last`; the breaker hears how it went."""
+        if not self._admits(method) or not await self.gate.enter(last):
+            return NotTried()
+        if not self._admits(method):  # the wait in the gate may have been long
+            self.gate.leave()
+            return NotTried()
+        probe = self.breaker.state is not State.CLOSED
+        if probe:
+            self._stands(self.breaker.probed(self._now()))
+        result = await self._once(name, method, path, body, read)
+        if isinstance(result, TryAgain) and result.reason in AWAY:
+            self._stands(self.breaker.failed(self._now(), result.reason, probe=probe))
+            return NotTried() if probe else result
+        if probe or self.breaker.failures:
+            self._stands(self.breaker.answered(probe=probe))
+        return result
+
     def _admits(self, method: str) -> bool:
+        if self.breaker.state is State.CLOSED:
+            return not self.paused
         return not self.paused and self.breaker.admits(self._now(), reading=method == "GET")
 
     def _stands(self, breaker: Breaker) -> None:

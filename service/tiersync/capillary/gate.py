@@ -113,7 +113,9 @@ class Gate:
         if began >= until:
             return False
         if self._minute is None and self.closed_s == 0 and not self._slots.locked():
-            return await self._slots.acquire()  # nothing to wait for, and so no timer is needed
+            await self._slots.acquire()  # nothing to wait for, and so no timer is needed
+            self._entered += 1
+            return True
         try:
             async with asyncio.timeout(until - began):
                 await self._slots.acquire()

@@ -2,8 +2,8 @@
 
     receive   a delivery is on disk, and its sync has moved forward, when this returns
     claim     a due key belongs to one worker until the lease ends
-    plan      the adjustments that a tier change owes are written down
-    settle    what one attempt came to is written down
+    plan      the adjustments that a tier change owes are written down; what of them is due comes back
+    settle    what attempts came to is written down
     release   the key is free, its finished events are closed, and it is due again when it should be
     sweep     which keys are due, from the tables alone
     pause     nobody works for an org until it is resumed
@@ -23,20 +23,22 @@ from sqlalchemy.exc import DBAPIError
 from tiersync.errors import StoreUnavailable
 from tiersync.store import database, schema
 from tiersync.store.arrivals import Receipt, Received
+from tiersync.store.claims import Claim, Want
 from tiersync.store.database import Limits
 from tiersync.store.jobs import Advance, Job, JobKind, JobStatus, WantJob
 from tiersync.store.leases import Renewal
 from tiersync.store.orgs import BreakerNews, OrgState
 from tiersync.store.orgs import known as known_orgs
-from tiersync.store.reading import Backlog, Due, Stored
+from tiersync.store.owing import Due
+from tiersync.store.reading import Backlog, Stored
 from tiersync.store.reconciling import Comparison, Keys, Known
 from tiersync.store.releasing import Release
 from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.replays import Replay, Replayed
 from tiersync.store.selecting import Selection
 from tiersync.store.verbs import Store
-from tiersync.store.work import Claim, Plan, Settlement, Want
-from tiersync.store.writer import Step, Timed, untimed
+from tiersync.store.work import Plan, Settlement
+from tiersync.store.writer import Commits, Step, Timed, untimed
 
 __all__ = [
     "Advance",
@@ -44,6 +46,7 @@ __all__ = [
     "BreakerNews",
     "Candidate",
     "Claim",
+    "Commits",
     "Comparison",
     "Due",
     "Horizon",
@@ -76,7 +79,7 @@ __all__ = [
 async def open_store(
     url: URL,
     *,
-    batch_max: int = 512,
+    commits: Commits = Commits(),  # noqa: B008 - a frozen value
     migrate: bool = False,
     step: Step = lambda _: None,
     timed: Timed = untimed,
@@ -88,7 +91,7 @@ async def open_store(
     `StoreUnavailable` if the database cannot be opened.
     """
     opened = database.connect(url, limits)
-    store = Store(opened, batch_max, step, timed)
+    store = Store(opened, commits, step, timed)
     try:
         try:
             await opened.write(schema.migrate if migrate else schema.check)

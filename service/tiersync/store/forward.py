@@ -6,7 +6,6 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
 from typing import Final
 
 from sqlalchemy import Connection, Table, bindparam, select, tuple_, update
@@ -18,6 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus
 from tiersync.store import queue
+from tiersync.store.statements import Many
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.webhook import Action
 
@@ -101,10 +101,7 @@ def insert_for(dialect: str, table: Table) -> SqliteInsert | PostgresqlInsert:
     return postgresql_insert(table) if dialect == "postgresql" else sqlite_insert(table)
 
 
-# Statements are made once and not per use: for a few rows, making one takes longer than running it.
-@cache
-def _create(dialect: str) -> SqliteInsert | PostgresqlInsert:
-    return insert_for(dialect, syncs).on_conflict_do_nothing()
+_CREATE: Final = Many(lambda dialect: insert_for(dialect, syncs).on_conflict_do_nothing())
 
 
 def hold(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
@@ -114,7 +111,7 @@ def hold(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
     held = _select(connection, keys)
     if missing := sorted(set(keys) - held.keys()):
         rows = [{"org": org, "program": program, "customer": customer} for org, program, customer in missing]
-        connection.execute(_create(connection.dialect.name), rows)
+        _CREATE(connection, rows)
         held |= _select(connection, missing)
     return held
 
@@ -141,11 +138,13 @@ _SELECT: Final = (
 def save(connection: Connection, held: Iterable[SyncRow]) -> None:
     """Write back the rows that changed, and enqueue those that are due."""
     if changed := [row for row in held if row.changed]:
-        connection.execute(_SAVE, [{"_id": row.id, **{name: getattr(row, name) for name in _SAVED}} for row in changed])
+        _SAVE(connection, [{"_id": row.id, **{name: getattr(row, name) for name in _SAVED}} for row in changed])
         queue.enqueue(connection, [row.id for row in changed])
 
 
-_SAVE: Final = update(syncs).where(syncs.c.id == bindparam("_id")).values({name: bindparam(name) for name in _SAVED})
+_SAVE: Final = Many(
+    lambda _: update(syncs).where(syncs.c.id == bindparam("_id")).values({name: bindparam(name) for name in _SAVED})
+)
 
 
 def supersede(connection: Connection, overtaken: Collection[int], now: int) -> None:

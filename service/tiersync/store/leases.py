@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.store import queue
+from tiersync.store.statements import among
 from tiersync.store.tables import adjustments, syncs
 
 
@@ -31,7 +32,7 @@ def lock_due(connection: Connection, ids: Collection[int], now: int) -> list[int
 
 _LOCK_DUE: Final = (
     select(syncs.c.id)
-    .where(syncs.c.id.in_(bindparam("_ids", expanding=True)), syncs.c.due_at <= bindparam("_now"))
+    .where(among(syncs.c.id, "_ids"), syncs.c.due_at <= bindparam("_now"))
     .order_by(syncs.c.id)
     .with_for_update(skip_locked=True)
 )
@@ -45,7 +46,7 @@ def doubt(connection: Connection, ids: Collection[int], now: int) -> None:
 
 _DOUBT: Final = (
     update(adjustments)
-    .where(adjustments.c.sync.in_(bindparam("_ids", expanding=True)), adjustments.c.status == AdjustmentStatus.DUE)
+    .where(among(adjustments.c.sync, "_ids"), adjustments.c.status == AdjustmentStatus.DUE)
     .where(adjustments.c.due_at <= bindparam("_now"))
     .values(verify=True)
 )
@@ -64,7 +65,7 @@ def renew(connection: Connection, renewals: Sequence[Renewal]) -> list[bool]:
 
 _HELD: Final = (
     select(syncs.c.id, syncs.c.fence)
-    .where(syncs.c.id.in_(bindparam("_ids", expanding=True)), syncs.c.owner.is_not(None))
+    .where(among(syncs.c.id, "_ids"), syncs.c.owner.is_not(None))
     .order_by(syncs.c.id)
     .with_for_update()
 )

@@ -12,16 +12,16 @@ from sqlalchemy import Connection, bindparam, select, tuple_
 from tiersync.store.arrivals import key_of
 from tiersync.store.forward import Key
 from tiersync.store.removal import Removal
+from tiersync.store.statements import among
 from tiersync.store.tables import syncs
-
-_BY_CLAIM: Final = ("plan", "settle", "release")
 
 
 def lock_ahead(connection: Connection, batch: Mapping[str, Sequence[Any]]) -> None:
     """Lock the keys of a batch of verbs, each with its items."""
     if connection.dialect.name != "postgresql" or (len(batch) == 1 and "advance_job" not in batch):
         return
-    ids = {item.claim.sync for verb in _BY_CLAIM for item in batch.get(verb, ())}
+    ids = {item.claim.sync for verb in ("plan", "release") for item in batch.get(verb, ())}
+    ids |= {item.claim.sync for settlements in batch.get("settle", ()) for item in settlements}
     ids |= {item.sync for item in batch.get("renew", ())}
     ids |= set(_ids(connection, _keys(batch)))
     if ids:
@@ -43,6 +43,4 @@ def _ids(connection: Connection, keys: Iterable[Key]) -> Sequence[int]:
 _FIND: Final = select(syncs.c.id).where(
     tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(bindparam("_keys", expanding=True))
 )
-_LOCK: Final = (
-    select(syncs.c.id).where(syncs.c.id.in_(bindparam("_ids", expanding=True))).order_by(syncs.c.id).with_for_update()
-)
+_LOCK: Final = select(syncs.c.id).where(among(syncs.c.id, "_ids")).order_by(syncs.c.id).with_for_update()

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
 from tiersync.store import queue
+from tiersync.store.claims import Claim, holding
+from tiersync.store.statements import Many, among
 from tiersync.store.tables import adjustments, events, syncs
-from tiersync.store.work import Claim, holding
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,9 @@ def release(connection: Connection, releases: Sequence[Release]) -> list[int | N
     held = [item for item in releases if (row := rows.get(item.claim.sync)) and row.fence == item.claim.fence]
     pending = _pending(connection, {item.claim.sync for item in held})
     ends = [_end(item, rows[item.claim.sync], pending[item.claim.sync]) for item in held]
-    for statement, values in (
-        (_END, [event for end in ends for event in end.events]),
-        (_DROP, [event for end in ends for event in end.dropped]),
-        (_FREE, [end.sync for end in ends]),
-    ):
-        if values:
-            connection.execute(statement, values)
+    _END(connection, [event for end in ends for event in end.events])
+    _DROP(connection, [event for end in ends for event in end.dropped])
+    _FREE(connection, [end.sync for end in ends])
     queue.refresh(connection, [end.sync["_id"] for end in ends])
     due = {end.sync["_id"]: end.sync["due_at"] for end in ends}
     return [due.get(item.claim.sync) for item in releases]
@@ -99,21 +96,27 @@ def _end(item: Release, row: Any, pending: Mapping[int, _Tally]) -> _End:
     return end
 
 
-_END: Final = (
-    update(events)
-    .where(events.c.id == bindparam("_id"))
-    .values({name: bindparam(name) for name in ("status", "reason")} | {"finished_at": bindparam("at")})
-    .values(detail=func.coalesce(bindparam("detail"), events.c.detail))
+_END: Final = Many(
+    lambda _: (
+        update(events)
+        .where(events.c.id == bindparam("_id"))
+        .values({name: bindparam(name) for name in ("status", "reason")} | {"finished_at": bindparam("at")})
+        .values(detail=func.coalesce(bindparam("detail"), events.c.detail))
+    )
 )
-_DROP: Final = (
-    update(adjustments)
-    .where(adjustments.c.event == bindparam("_event"), adjustments.c.status == AdjustmentStatus.DUE)
-    .values(status=bindparam("status"), reason=bindparam("reason"), due_at=None)
+_DROP: Final = Many(
+    lambda _: (
+        update(adjustments)
+        .where(adjustments.c.event == bindparam("_event"), adjustments.c.status == AdjustmentStatus.DUE)
+        .values(status=bindparam("status"), reason=bindparam("reason"), due_at=None)
+    )
 )
-_FREE: Final = (
-    update(syncs)
-    .where(syncs.c.id == bindparam("_id"))
-    .values({name: bindparam(name) for name in ("due_at", "planned", "settled", "attempt")} | {"owner": None})
+_FREE: Final = Many(
+    lambda _: (
+        update(syncs)
+        .where(syncs.c.id == bindparam("_id"))
+        .values({name: bindparam(name) for name in ("due_at", "planned", "settled", "attempt")} | {"owner": None})
+    )
 )
 
 
@@ -133,14 +136,14 @@ def _pending(connection: Connection, ids: Collection[int]) -> dict[int, dict[int
 
 _PENDING: Final = (
     select(events.c.id, events.c.sync)
-    .where(events.c.sync.in_(bindparam("_ids", expanding=True)), events.c.status == EventStatus.PENDING)
+    .where(among(events.c.sync, "_ids"), events.c.status == EventStatus.PENDING)
     .order_by(events.c.id)
 )
 _owing: Final = adjustments.c
 _OWING: Final = (
     select(events.c.sync, _owing.event, _owing.status, func.min(_owing.due_at), func.min(_owing.reason))
     .join(events, events.c.id == _owing.event)
-    .where(events.c.sync.in_(bindparam("_ids", expanding=True)), events.c.status == EventStatus.PENDING)
+    .where(among(events.c.sync, "_ids"), events.c.status == EventStatus.PENDING)
     .where(_owing.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DEAD]))
     .group_by(events.c.sync, _owing.event, _owing.status)
 )

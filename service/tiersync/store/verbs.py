@@ -1,5 +1,6 @@
 """`Store`: each verb handed to the writer, each reading to a reader. What they do stands in the modules beside this."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -14,9 +15,11 @@ from tiersync.fanout import Tier
 from tiersync.intake import Arrival
 from tiersync.store import (
     arrivals,
+    claims,
     jobs,
     leases,
     orgs,
+    owing,
     queue,
     reading,
     reconciling,
@@ -27,18 +30,20 @@ from tiersync.store import (
     work,
 )
 from tiersync.store.arrivals import Received
+from tiersync.store.claims import Claim, Want
 from tiersync.store.database import Database
 from tiersync.store.jobs import Advance, Begin, EndJob, Job, JobKind, JobStatus, WantJob
 from tiersync.store.leases import Renewal
 from tiersync.store.orgs import BreakerNews, OrgState, Pause
+from tiersync.store.owing import Due
 from tiersync.store.postgresql import PostgresDatabase
-from tiersync.store.reading import Backlog, Due, Stored
+from tiersync.store.reading import Backlog, Stored
 from tiersync.store.reconciling import Keys, Known
 from tiersync.store.releasing import Release
 from tiersync.store.removal import Candidate, Horizon, Removal
 from tiersync.store.selecting import Selection
-from tiersync.store.work import Claim, Plan, Settlement, Want
-from tiersync.store.writer import Apply, Step, Timed, Writer, untimed
+from tiersync.store.work import Plan, Settlement
+from tiersync.store.writer import Apply, Commits, Step, Timed, Writer, untimed
 from tiersync.webhook import INT64_MAX
 
 P = ParamSpec("P")
@@ -48,8 +53,8 @@ T = TypeVar("T")
 class Store:
     """The verbs. Made by `open_store`."""
 
-    def __init__(self, database: Database, batch_max: int, step: Step, timed: Timed = untimed) -> None:
-        """`database` is open; `batch_max` operations go into one commit."""
+    def __init__(self, database: Database, commits: Commits, step: Step, timed: Timed = untimed) -> None:
+        """`database` is open."""
         self._database = database
         verbs: Mapping[str, Apply] = {
             "receive": arrivals.receive,
@@ -60,7 +65,7 @@ class Store:
             "pause": orgs.pause,
             "resume": orgs.resume,
             "tell_breaker": orgs.tell,
-            "claim": work.claim,
+            "claim": claims.claim,
             "begin_job": jobs.begin,
             "claim_job": jobs.claim,
             "advance_job": jobs.advance,
@@ -75,7 +80,7 @@ class Store:
             "close_org": slices.close,
             "lease": slices.lease,
         }
-        self.writer = Writer(database, verbs, batch_max, step, timed)
+        self.writer = Writer(database, verbs, commits, step, timed)
         self.reads_open = 0
 
     async def receive(self, arrival: Arrival) -> Received:
@@ -88,17 +93,23 @@ class Store:
         answer: Claim | None = await self.writer.submit("claim", want)
         return answer
 
-    async def plan(self, plan: Plan) -> bool:
-        """Write a batch of adjustments down; False if the claim was overtaken."""
-        return bool(await self.writer.submit("plan", plan))
+    async def plan(self, plan: Plan) -> list[Due] | None:
+        """Write a batch of adjustments down; return what is due then, or None if the claim was overtaken."""
+        answer: list[Due] | None = await self.writer.submit("plan", plan)
+        return answer
 
-    async def settle(self, settlement: Settlement) -> bool:
-        """Write an outcome down; False if the claim was overtaken or a newer tier change came."""
-        return bool(await self.writer.submit("settle", settlement))
+    async def settle(self, *settlements: Settlement) -> bool:
+        """Write outcomes down; False if a claim was overtaken or a newer tier change came."""
+        return bool(await self.writer.submit("settle", settlements))
 
-    async def release(self, release: Release) -> int | None:
-        """Give a key back; return when it is due next, epoch milliseconds, or None."""
-        answer: int | None = await self.writer.submit("release", release)
+    async def release(self, release: Release, *settlements: Settlement) -> int | None:
+        """Write the last outcomes down and give a key back; return when it is due next, epoch milliseconds, or None."""
+        if not settlements:
+            answer: int | None = await self.writer.submit("release", release)
+            return answer
+        _, answer = await asyncio.gather(
+            self.writer.submit("settle", settlements), self.writer.submit("release", release)
+        )
         return answer
 
     async def reclaim(self, now: int) -> None:
@@ -350,7 +361,7 @@ class Store:
 
 
 def _owed(connection: Connection, asked: Sequence[tuple[Claim, int, int]]) -> list[list[Due]]:
-    return [reading.owed(connection, *one) for one in asked]
+    return [owing.owed(connection, *one) for one in asked]
 
 
 def _rebuild(connection: Connection, sweeps: Sequence[tuple[int, int]]) -> list[list[int]]:

@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,14 +37,22 @@ def untimed(_operations: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """How much goes into one commit: operations, and the seconds for which it waits while more of them come."""
+
+    batch_max: int = 512
+    gather_s_max: float = 0.02
+
+
 class Writer:
     """Owns the only writing connection of this process."""
 
     def __init__(
-        self, database: Database, verbs: Mapping[str, Apply], batch_max: int, step: Step, timed: Timed
+        self, database: Database, verbs: Mapping[str, Apply], commits: Commits, step: Step, timed: Timed
     ) -> None:
-        """`verbs` in the order in which they run within a batch; `batch_max` operations go into one commit."""
-        self._database, self._verbs, self._batch_max = database, verbs, batch_max
+        """`verbs` in the order in which they run within a batch."""
+        self._database, self._verbs, self._commits = database, verbs, commits
         self._step, self._timed = step, timed
         self._waiting: list[tuple[str, Any, asyncio.Future[Any]]] = []
         self._wake = asyncio.Event()
@@ -65,17 +74,18 @@ class Writer:
             task, self._task = self._task, None
             await task
 
-    async def submit(self, verb: str, item: Any) -> Any:
-        """Run `verb` on `item`; return its result once it is committed.
+    def submit(self, verb: str, item: Any) -> asyncio.Future[Any]:
+        """Run `verb` on `item`; the result is there once it is committed.
 
-        Raises `StoreUnavailable` if the database cannot be written. Cancelling the caller does not undo the operation.
+        What is submitted before other work is committed with it or earlier. Raises `StoreUnavailable` if the database
+        cannot be written. Cancelling the caller does not undo the operation.
         """
         if self._task is None:
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((verb, item, future))
         self._wake.set()
-        return await future
+        return future
 
     async def _run(self) -> None:
         while self._task is not None or self._waiting:
@@ -83,8 +93,17 @@ class Writer:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch, self._waiting = self._waiting[: self._batch_max], self._waiting[self._batch_max :]
+            await self._gather()
+            batch, self._waiting = self._waiting[: self._commits.batch_max], self._waiting[self._commits.batch_max :]
             await self._commit(batch)
+
+    async def _gather(self) -> None:
+        """Let whoever is about to ask do so: while each round of the loop brings more, the commit is worth waiting."""
+        loop = asyncio.get_running_loop()
+        seen, until = 0, loop.time() + self._commits.gather_s_max
+        while seen < len(self._waiting) < self._commits.batch_max and loop.time() < until:
+            seen = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def _commit(self, batch: list[tuple[str, Any, asyncio.Future[Any]]]) -> None:
         by_verb: dict[str, list[tuple[Any, asyncio.Future[Any]]]] = defaultdict(list)

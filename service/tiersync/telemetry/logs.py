@@ -1,5 +1,6 @@
 """The log: structlog events with stable names, and no other fields than those that may be there."""
 
+import json
 import logging
 import sys
 import traceback
@@ -29,7 +30,7 @@ def configure_logging(level: str, form: str, stream: TextIO | None = None) -> No
     """Log to stderr from `level` on; `form` is json, console, or auto (console on a terminal)."""
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(serializer=_json)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -45,6 +46,13 @@ def configure_logging(level: str, form: str, stream: TextIO | None = None) -> No
     )
     # Libraries speak only when something is wrong: their request lines would hold what ours must not.
     logging.basicConfig(level=logging.WARNING, handlers=[_FromLibraries()], force=True)
+
+
+_ENCODER: Final = json.JSONEncoder(default=str)
+
+
+def _json(entry: Entry, **_: Any) -> str:
+    return _ENCODER.encode(entry)
 
 
 def _add_trace(_logger: Any, _method: str, entry: Entry) -> Entry:
@@ -70,7 +78,8 @@ def _told(error: BaseException) -> str:
 
 
 def _keep_allowed(_logger: Any, _method: str, entry: Entry) -> Entry:
-    if unknown := entry.keys() - FIELDS:
+    if not FIELDS.issuperset(entry):
+        unknown = entry.keys() - FIELDS
         for name in unknown:
             del entry[name]
         entry["message"] = f"left out, not allowed in the log: {', '.join(sorted(unknown))}"
