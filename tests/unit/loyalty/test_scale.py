@@ -1,13 +1,10 @@
 """Work stays in proportion to the events: no verb looks through history."""
 
-import sys
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from types import FrameType
-from typing import Any
 
 from tests.unit.loyalty.building import ANN, HOUSE, account, at, register
+from tests.unit.loyalty.counting import lines_run
 from tests.unit.loyalty.world import fold
 from tiersync.loyalty.accounts import Account, AfterDays, Policy
 from tiersync.loyalty.conditions import measure
@@ -23,24 +20,6 @@ from tiersync.loyalty.setup import Setup
 EVENTS = 20_000
 WINDOW = 250
 POINTS = account("points")
-
-
-def lines_run(work: Callable[[], object]) -> int:
-    """How many lines of Python some work executes: a loop over history shows, whatever the machine's mood."""
-    count = 0
-
-    def trace(_frame: FrameType, what: str, _argument: Any) -> Any:
-        nonlocal count
-        count += what == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def build() -> Engine:
