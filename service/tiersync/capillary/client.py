@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -96,19 +97,9 @@ class Capillary:
         self, customer: int, program: int, move: Move, tier_name: str, expiry: date | None, why: str, until: float
     ) -> Applied | TryAgain | Refused | NotTried:
         """Upgrade, downgrade or renew one customer. `expiry` None leaves the date to the tier's strategy."""
-        body = {
-            "programId": program,
-            "slabAction": _WIRE_ACTIONS[move],
-            "manualSlabActionValidity": "AS_PER_TIER_STRATEGY" if expiry is None else "SPECIFIC_DATE",
-            "reassessTierOnNextActivity": False,
-            "slabChangeReason": why[:REASON_CHARS_MAX],
-        }
-        if move is not Move.RENEW:
-            body["toSlabName"] = tier_name
-        if expiry is not None:
-            body["manualSlabActionValidityUpto"] = expiry.isoformat()
         path = f"/v2/slab/manualSlabAdjustment?source={self._source}&identifierName=id&identifierValue={customer}"
-        return await self._burst("adjust", "POST", path, json.dumps(body).encode(), until, outcome.read_adjustment)
+        body = _adjustment(program, move, tier_name, expiry, why)
+        return await self._burst("adjust", "POST", path, body, until, outcome.read_adjustment)
 
     async def check(self, until: float) -> TryAgain | Refused | NotTried | None:
         """Say what is wrong with address or credentials, or None; for `tiersync doctor`. Changes nothing."""
@@ -227,6 +218,22 @@ class Capillary:
             if answer.status != 401 or not may_renew or not self._auth.rejected(credentials):  # noqa: PLR2004
                 break
         return read(answer)
+
+
+@lru_cache(maxsize=256)  # the members of a group differ in the address only
+def _adjustment(program: int, move: Move, tier_name: str, expiry: date | None, why: str) -> bytes:
+    body = {
+        "programId": program,
+        "slabAction": _WIRE_ACTIONS[move],
+        "manualSlabActionValidity": "AS_PER_TIER_STRATEGY" if expiry is None else "SPECIFIC_DATE",
+        "reassessTierOnNextActivity": False,
+        "slabChangeReason": why[:REASON_CHARS_MAX],
+    }
+    if move is not Move.RENEW:
+        body["toSlabName"] = tier_name
+    if expiry is not None:
+        body["manualSlabActionValidityUpto"] = expiry.isoformat()
+    return json.dumps(body).encode()
 
 
 _HEADERS: Final[Mapping[str, str]] = {
