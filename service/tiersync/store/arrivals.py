@@ -16,7 +16,6 @@ from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
 from tiersync.store import queue
 from tiersync.store.forward import Key, SyncRow, hold, insert_for, save, supersede
-from tiersync.store.statements import among
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.webhook import INT64_MAX, Action
 
@@ -263,7 +262,7 @@ _MADE: Final = (
         _on_its_way.label("on_its_way"),
     )
     .join(syncs, syncs.c.id == _made.sync)
-    .where(among(_made.member, "_members"), or_(_sent_lately, _on_its_way))
+    .where(_made.member.in_(bindparam("_members", expanding=True)), or_(_sent_lately, _on_its_way))
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from sqlalchemy import Connection, Table, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus
 from tiersync.store import queue
-from tiersync.store.statements import Many
+from tiersync.store.statements import Many, among_keys
 from tiersync.store.tables import adjustments, events, syncs
 from tiersync.webhook import Action
 
@@ -118,18 +118,13 @@ def hold(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
 
 def _select(connection: Connection, keys: Collection[Key]) -> dict[Key, SyncRow]:
     wanted = [(customer, program, org) for org, program, customer in keys]
-    customers = {customer for customer, _, _ in wanted}
-    found = connection.execute(_SELECT, {"_customers": list(customers), "_keys": wanted})
+    found = connection.execute(_SELECT, {"_keys": wanted})
     return {(row.org, row.program, row.customer): SyncRow(*row) for row in found}
 
 
 _SELECT: Final = (
     select(*_COLUMNS)
-    .where(
-        # SQLite finds triples by the index only if the customers are also named by themselves.
-        syncs.c.customer.in_(bindparam("_customers", expanding=True)),
-        tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(bindparam("_keys", expanding=True)),
-    )
+    .where(among_keys(syncs.c.customer, syncs.c.program, syncs.c.org, name="_keys"))
     .order_by(syncs.c.id)
     .with_for_update()
 )

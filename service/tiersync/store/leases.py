@@ -48,7 +48,7 @@ def doubt(connection: Connection, ids: Collection[int], now: int) -> None:
 
 _DOUBT: Final = (
     update(adjustments)
-    .where(among(adjustments.c.sync, "_ids"), adjustments.c.status == AdjustmentStatus.DUE)
+    .where(adjustments.c.sync.in_(bindparam("_ids", expanding=True)), adjustments.c.status == AdjustmentStatus.DUE)
     .where(adjustments.c.due_at <= bindparam("_now"))
     .values(verify=True)
 )

@@ -7,12 +7,12 @@ batches could wait for each other; so it locks them all at its beginning.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, tuple_
+from sqlalchemy import Connection, select
 
 from tiersync.store.arrivals import key_of
 from tiersync.store.forward import Key
 from tiersync.store.removal import Removal
-from tiersync.store.statements import among
+from tiersync.store.statements import among, among_keys
 from tiersync.store.tables import syncs
 
 
@@ -40,7 +40,5 @@ def _ids(connection: Connection, keys: Iterable[Key]) -> Sequence[int]:
     return connection.execute(_FIND, {"_keys": wanted}).scalars().all() if wanted else ()
 
 
-_FIND: Final = select(syncs.c.id).where(
-    tuple_(syncs.c.customer, syncs.c.program, syncs.c.org).in_(bindparam("_keys", expanding=True))
-)
+_FIND: Final = select(syncs.c.id).where(among_keys(syncs.c.customer, syncs.c.program, syncs.c.org, name="_keys"))
 _LOCK: Final = select(syncs.c.id).where(among(syncs.c.id, "_ids")).order_by(syncs.c.id).with_for_update()

@@ -10,7 +10,7 @@ from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
 from tiersync.store import queue
 from tiersync.store.claims import Claim, holding
-from tiersync.store.statements import Many, among
+from tiersync.store.statements import Many
 from tiersync.store.tables import adjustments, events, syncs
 
 
@@ -136,14 +136,14 @@ def _pending(connection: Connection, ids: Collection[int]) -> dict[int, dict[int
 
 _PENDING: Final = (
     select(events.c.id, events.c.sync)
-    .where(among(events.c.sync, "_ids"), events.c.status == EventStatus.PENDING)
+    .where(events.c.sync.in_(bindparam("_ids", expanding=True)), events.c.status == EventStatus.PENDING)
     .order_by(events.c.id)
 )
 _owing: Final = adjustments.c
 _OWING: Final = (
     select(events.c.sync, _owing.event, _owing.status, func.min(_owing.due_at), func.min(_owing.reason))
     .join(events, events.c.id == _owing.event)
-    .where(among(events.c.sync, "_ids"), events.c.status == EventStatus.PENDING)
+    .where(events.c.sync.in_(bindparam("_ids", expanding=True)), events.c.status == EventStatus.PENDING)
     .where(_owing.status.in_([AdjustmentStatus.DUE, AdjustmentStatus.DEAD]))
     .group_by(events.c.sync, _owing.event, _owing.status)
 )

@@ -14,7 +14,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     BindParameter,
-    Boolean,
     ColumnElement,
     Connection,
     Dialect,
@@ -103,15 +102,38 @@ class _Ids(TypeDecorator[Sequence[int]]):
         return ids if dialect.name == "postgresql" else json.dumps(ids)
 
 
-class among(FunctionElement[bool]):  # noqa: N801 - reads like SQLAlchemy's own
-    """Is one of the ids in the parameter of that name: one statement, however many they are."""
+class _Keys(TypeDecorator[Sequence[tuple[int, ...]]]):
+    """Many tuples of ids in one parameter, as JSON."""
 
-    type = Boolean()
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[tuple[int, ...]] | None, _dialect: Dialect) -> str:
+        return json.dumps(list(value or ()))
+
+
+class among(FunctionElement[Any]):  # noqa: N801 - reads like SQLAlchemy's own
+    """Is one of the ids in the parameter of that name: one statement, however many they are.
+
+    For primary keys: of other columns SQLite knows too little then to choose the right index. It has no boolean type,
+    because SQLAlchemy would write `= 1` behind it, and SQLite would look at every row.
+    """
+
     inherit_cache = True
 
     def __init__(self, column: ColumnElement[int], name: str) -> None:
         """`name` is bound to a collection of integers when the statement runs."""
         super().__init__(column, bindparam(name, type_=_Ids()))
+
+
+class among_keys(FunctionElement[Any]):  # noqa: N801
+    """Are together one of the tuples of integers in the parameter of that name."""
+
+    inherit_cache = True
+
+    def __init__(self, *columns: ColumnElement[int], name: str) -> None:
+        """Tuples with as many integers as there are columns, in their order."""
+        super().__init__(*columns, bindparam(name, type_=_Keys()))
 
 
 @compiles(among, "sqlite")
@@ -124,3 +146,17 @@ def _among_on_sqlite(element: among, compiler: SQLCompiler, **more: Any) -> str:
 def _among_on_postgresql(element: among, compiler: SQLCompiler, **more: Any) -> str:
     column, ids = (compiler.process(clause, **more) for clause in element.clauses)
     return f"{column} = ANY ({ids})"
+
+
+@compiles(among_keys, "sqlite")
+def _among_keys_on_sqlite(element: among_keys, compiler: SQLCompiler, **more: Any) -> str:
+    *columns, keys = (compiler.process(clause, **more) for clause in element.clauses)
+    parts = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(columns)))
+    return f"({', '.join(columns)}) IN (SELECT {parts} FROM json_each({keys}))"  # noqa: S608
+
+
+@compiles(among_keys, "postgresql")
+def _among_keys_on_postgresql(element: among_keys, compiler: SQLCompiler, **more: Any) -> str:
+    *columns, keys = (compiler.process(clause, **more) for clause in element.clauses)
+    parts = ", ".join(f"(value ->> {place})::bigint" for place in range(len(columns)))
+    return f"({', '.join(columns)}) IN (SELECT {parts} FROM jsonb_array_elements(({keys})::jsonb))"  # noqa: S608
