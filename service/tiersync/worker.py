@@ -146,11 +146,13 @@ class Worker:
             await sleep(self._limits.settle_s_max / 2)
             before = self._monotonic() - self._limits.settle_s_max / 2
             late = [turn for turn in self._turns.values() if turn.made and turn.made[0].ended <= before]
-            for turn in late:
-                try:
-                    await self._settle(turn)
-                except StoreUnavailable as error:  # it is made again, and read back first
-                    log.warning("settle.store_unavailable", sync=turn.claim.sync, error=str(error))
+            await asyncio.gather(*(self._settle_late(turn) for turn in late))
+
+    async def _settle_late(self, turn: Turn) -> None:
+        try:
+            await self._settle(turn)
+        except StoreUnavailable as error:  # tried again a moment later, or with the release
+            log.warning("settle.store_unavailable", sync=turn.claim.sync, error=str(error))
 
     async def _work(self, turn: Turn) -> Release:
         claim = turn.claim
@@ -284,8 +286,12 @@ class Worker:
     async def _settle(self, turn: Turn) -> None:
         """Write down what was made so far."""
         if made := self._take(turn):
-            if not await self._store.settle(*(one.settlement for one in made)):
-                turn.over = True
+            try:
+                goes_on = await self._store.settle(*(one.settlement for one in made))
+            except StoreUnavailable:
+                turn.made[:0] = made  # they go with the release
+                raise
+            turn.over = turn.over or not goes_on
             self._tell(turn.claim, made)
 
     def _tell(self, claim: Claim, made: Sequence[Made]) -> None:

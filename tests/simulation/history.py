@@ -6,6 +6,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,8 +14,9 @@ from sqlalchemy import Engine, func, select
 
 from tests.simulation.capillary import PROGRAM, TIERS, Capillary, Group, process_name
 from tests.simulation.loop import Process, SimulatedLoop
-from tests.simulation.plant import EPOCH_MS, LEASE_S, Plant, emptied
+from tests.simulation.plant import EPOCH_MS, LEASE_S, Database, Plant, emptied
 from tiersync.capillary.gate import MINUTE_S
+from tiersync.errors import StoreUnavailable
 from tiersync.store.tables import adjustments, events, syncs
 
 QUIET_S_MAX: Final = 3600.0
@@ -62,7 +64,9 @@ def draw(seed: int) -> History:
         # In the midst of the work, which is over soon after something happened; or while it is taken up again.
         at, length = dice.choice(busy) + dice.uniform(0, 0.8), dice.choice((0.0, 0.3, 2.0, LEASE_S + 1, 3 * LEASE_S))
         busy.append(at + length)
-        found.append(Happening(round(at, 3), dice.choice(("kill", "freeze")), dice.randrange(replicas), length))
+        found.append(
+            Happening(round(at, 3), dice.choice(("kill", "freeze", "outage")), dice.randrange(replicas), length)
+        )
     limit = dice.choice((*[0] * 7, CALLS_PER_MINUTE_MAX))
     return History(seed, replicas, tuple(sorted(found, key=lambda one: one.at)), limit)
 
@@ -87,7 +91,9 @@ class Play:
         self.world.left_at = {primary + 4: -1000.0 for primary in groups}
         self.plants: dict[int, Plant] = {}
         self.lives = 0
-        self.disturbed = any(one.kind in {"kill", "freeze"} for one in self.history.happenings)
+        self.away_until = 0.0
+        self.outside = copy_context()  # of no process
+        self.disturbed = any(one.kind in {"kill", "freeze", "outage"} for one in self.history.happenings)
         self.answered: dict[str, bytes] = {}
         self.flying = 0
 
@@ -134,10 +140,17 @@ class Play:
         process = Process(f"replica {number}, life {self.lives}")
         context = process.context
         limit = self.history.calls_per_minute_max
-        plant = context.run(Plant, process, self.loop, self.engine, self.world, self.dice, limit)
+        database = Database(self.engine, self.dice, self._database_is_away)
+        plant = context.run(Plant, process, self.loop, database, self.world, self.dice, limit)
         self.plants[number] = plant
-        alone = self.history.replicas == 1
-        self.loop.create_task(plant.start(alone=alone), context=context)
+        self.loop.create_task(self._begin(number, plant), context=context)
+
+    async def _begin(self, number: int, plant: Plant) -> None:
+        try:
+            await plant.start(alone=self.history.replicas == 1)
+        except StoreUnavailable:  # it ends, and whoever supervises it starts it again
+            plant.process.alive = False
+            self.loop.call_later(1.0, self._start, number, context=self.outside)
 
     # What happens.
 
@@ -189,6 +202,12 @@ class Play:
         if process.alive and not process.frozen:
             process.frozen = True
             self.loop.call_later(happening.much, self.loop.thaw, process)
+
+    def _outage(self, _number: int, happening: Happening) -> None:
+        self.away_until = max(self.away_until, self.loop.time() + happening.much)
+
+    def _database_is_away(self) -> bool:
+        return self.loop.time() < self.away_until
 
     # How Capillary delivers: late, more than once, in any order, until it is answered.
 

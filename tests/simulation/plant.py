@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 
 from tests.simulation.capillary import PROGRAM
@@ -36,6 +37,8 @@ LEASE_S: Final = 12.0
 TURN_S_MAX: Final = 20.0
 ATTEMPT_S_MAX: Final = 2.0
 ATTEMPTS_MAX: Final = 60
+
+_AWAY: Final = OperationalError("", None, Exception("the database is away"))
 
 T = TypeVar("T")
 
@@ -65,15 +68,20 @@ def emptied(engine: Engine) -> Engine:
 class Database:
     """What `store.database.Database` promises, without threads."""
 
-    def __init__(self, engine: Engine, dice: random.Random) -> None:
-        self._engine, self._dice = engine, dice
+    def __init__(self, engine: Engine, dice: random.Random, away: Callable[[], bool]) -> None:
+        """While the database is `away`, whoever writes is told so, before the commit or after it."""
+        self._engine, self._dice, self._away = engine, dice, away
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Commit at one instant, somewhere within a drawn while."""
         await self._while()
+        if self._away() and self._dice.random() < 0.5:
+            raise _AWAY
         with self._engine.begin() as connection:
             result = work(connection)
         await self._while()
+        if self._away():
+            raise _AWAY
         return result
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -95,7 +103,7 @@ class Plant:
         self,
         process: Process,
         loop: SimulatedLoop,
-        engine: Engine,
+        database: Database,
         world: World,
         dice: random.Random,
         calls_per_minute_max: int,
@@ -104,7 +112,7 @@ class Plant:
         self.process, self._loop = process, loop
         self._beside: list[asyncio.Task[None]] = []
         policy = Policy(default_program=PROGRAM)
-        self.store = Store(Database(engine, dice), Commits(64), lambda _: None)  # type: ignore[arg-type]
+        self.store = Store(database, Commits(64), lambda _: None)  # type: ignore[arg-type]
         client = Capillary(
             url="http://capillary",
             source="INSTORE",
