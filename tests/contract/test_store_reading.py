@@ -11,6 +11,7 @@ from tests.contract.store_kit import (
     DIAMOND,
     EVE,
     GOLD,
+    GROUP,
     NOW,
     ORG,
     PRIMARY,
@@ -23,9 +24,12 @@ from tests.contract.store_kit import (
     tier_change,
     without_key,
 )
-from tiersync.fanout import AdjustmentStatus, Tier
+from tiersync import drift, intake
+from tiersync.drift import Leader
+from tiersync.fanout import AdjustmentStatus, Policy, Tier
 from tiersync.intake import EventStatus
-from tiersync.store import Claim, Selection
+from tiersync.store import Advance, Claim, Comparison, Keys, Selection, looking
+from tiersync.store.looking import Ahead
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -202,3 +206,49 @@ async def test_reading_sees_what_is_committed_and_waits_for_nobody(hand: Hand) -
 
     assert all(row["status"] == "pending" for page in pages for row in page)
     assert 50 == await hand.store.count_events(Selection())
+
+
+async def test_what_a_reconcile_would_read_is_said_before(hand: Hand) -> None:
+    """Groups that match, the secondaries of their newest tier changes, and where work is under way."""
+    await hand.finished(await hand.due(tier_change("e1", customer=1)), [ANN, BOB, EVE])
+    await hand.finished(await hand.due(tier_change("e2", NOW + 1, customer=1)), [ANN, BOB])
+    await hand.finished(await hand.due(tier_change("e3", customer=2, received_at=LATER)), [ANN], LATER)
+    await hand.due(tier_change("e4", customer=3, org=7))
+
+    found = {
+        keys: await hand.store.look(looking.ahead, keys)
+        for keys in (Keys(), Keys(org=ORG), Keys(primary=1), Keys(group=GROUP, org=ORG), Keys(since=LATER), Keys(org=8))
+    }
+
+    assert [
+        Ahead(3, 3, more=False, under_way=1),
+        Ahead(2, 3, more=False, under_way=0),
+        Ahead(1, 2, more=False, under_way=0),
+        Ahead(2, 3, more=False, under_way=0),
+        Ahead(1, 1, more=False, under_way=0),
+        Ahead(0, 0, more=False, under_way=0),
+    ] == [*found.values()]
+
+
+async def test_what_a_reconcile_left_stands_before_what_it_repaired(hand: Hand) -> None:
+    """Its orders come with whose they are and where they belong, so many at the most; those of other jobs do not."""
+    key = await hand.due(tier_change("e1"))
+    await hand.finished(key, [ANN, BOB, EVE])
+    job = await hand.store.begin_reconcile(Keys(), by="ops", now=NOW, owner="hand", until=LATER)
+    leader = Leader(ORG, PROGRAM, PRIMARY, GROUP, GOLD, None, may_lower=True)
+    body = drift.repair(leader, [ANN, BOB, EVE], event_id="reconcile", changed_at=NOW)
+    step = Comparison(1, {}, [intake.admit(body, NOW, {ORG: Policy()})])
+    await hand.store.advance_job(Advance(job.id, "hand", 1, step, NOW, LATER))
+    claim = await hand.claimed(key)
+    ann, bob, _ = await hand.store.owed(claim, NOW, 10)
+    await hand.store.settle(outcome(claim, ann))
+    await hand.store.settle(outcome(claim, bob, AdjustmentStatus.DEAD, reason="customer_barred"))
+
+    first, all_of_them, others = [
+        await hand.store.look(looking.repairs, number, limit) for number, limit in ((job.id, 1), (job.id, 9), (99, 9))
+    ]
+
+    assert [BOB] == [row["member"] for row in first]
+    assert [(BOB, "dead"), (EVE, "due"), (ANN, "done")] == [(row["member"], row["status"]) for row in all_of_them]
+    assert {(key, PRIMARY, "Gold")} == {(row["sync"], row["primary"], row["tier_name"]) for row in all_of_them}
+    assert [] == others

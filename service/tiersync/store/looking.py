@@ -8,11 +8,14 @@ from sqlalchemy import Connection, and_, case, func, or_, select, union_all
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
+from tiersync.store.reconciling import Keys
 from tiersync.store.tables import adjustments, events, syncs
 
 _MINUTE_MS: Final = 60_000
 _OWING_MAX: Final = 20_000  # adjustments that are looked at to say who waits, and why
 _KEYS_MAX: Final = 1_000
+_SAMPLE: Final = 200  # groups that are looked at to say how many secondaries a reconcile reads
+_SAMPLED_MAX: Final = 50_000  # secondaries
 _TROUBLE: Final = (EventStatus.DEAD, EventStatus.QUARANTINED)
 
 
@@ -73,6 +76,19 @@ class Trip:
     last_at: int | None
     next_at: int | None
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a reconcile would read: so many groups, with about so many secondaries (`more`: at least).
+
+    In `under_way` of the groups work is owed or going on.
+    """
+
+    groups: int
+    secondaries: int
+    more: bool
+    under_way: int
 
 
 def standing(connection: Connection) -> Standing:
@@ -240,3 +256,36 @@ _MEMBER: Final = (
     "event", "member", "action", "tier_number", "tier_name", "status", "outcome", "reason", "code", "attempts",
     "due_at", "last_at",
 )  # fmt: skip
+
+
+def ahead(connection: Connection, keys: Keys) -> Ahead:
+    """What a reconcile of these keys would read, as far as is known here.
+
+    A secondary is known by the newest tier change of its group; of many groups the first are looked at.
+    """
+    wanted = keys.conditions()
+    if keys.group is not None:
+        wanted.append(syncs.c.group_id == keys.group)
+    groups, under_way = connection.execute(select(func.count(), func.count(syncs.c.due_at)).where(*wanted)).one()
+    sample = select(syncs.c.event).where(*wanted).order_by(syncs.c.id).limit(_SAMPLE).subquery()
+    owed = select(adjustments.c.member).join(sample, sample.c.event == adjustments.c.event).limit(_SAMPLED_MAX)
+    seen: int = connection.execute(select(func.count()).select_from(owed.subquery())).scalar_one()
+    return Ahead(
+        groups=groups,
+        secondaries=seen * groups // min(groups, _SAMPLE) if groups else 0,
+        more=seen == _SAMPLED_MAX,
+        under_way=under_way,
+    )
+
+
+def repairs(connection: Connection, job: int, limit: int) -> list[dict[str, Any]]:
+    """Adjustments that a reconcile ordered, so many at the most; those that are not done stand first."""
+    owing = adjustments.c
+    columns = [owing.sync, events.c.customer.label("primary"), events.c.tier_name]
+    columns += [owing[name] for name in _MEMBER if name != "tier_name"]
+    query = select(*columns).join(events, events.c.id == owing.event).where(events.c.job == job)
+    found: list[dict[str, Any]] = []
+    for condition in (owing.status != AdjustmentStatus.DONE, owing.status == AdjustmentStatus.DONE):
+        page = query.where(condition).order_by(owing.event, owing.member).limit(limit - len(found))
+        found += [dict(row._mapping) for row in connection.execute(page)]  # noqa: SLF001
+    return found
