@@ -24,7 +24,7 @@ NOW = 1_795_328_000_000  # 2026-11-22 06:13:20 UTC
 MIN = 60_000
 EXAMPLES = Path(__file__).parents[1] / "journey" / "examples"
 QUIET = Standing(pending=0, oldest_at=None, groups=0, secondaries=0, more=False, waiting=(), trouble=())
-OPEN = Calls(org=50_614, held_s=0, per_minute_max=0, concurrent_max=64)
+OPEN = Calls(org=50_614, held_s=0, per_minute_max=0, concurrent_max=64, reconcile_per_minute_max=120)
 
 
 def standing(**given: Any) -> Standing:
@@ -95,7 +95,7 @@ def test_the_most_frequent_trouble_stands_first_and_says_what_to_press() -> None
 
 def test_a_held_org_is_said() -> None:
     """While Capillary said later the finding names the org and for how long no call goes out."""
-    held = Calls(org=50_614, held_s=12.7, per_minute_max=600, concurrent_max=64)
+    held = Calls(org=50_614, held_s=12.7, per_minute_max=600, concurrent_max=64, reconcile_per_minute_max=120)
 
     said = health(QUIET, [], [held], NOW)
 

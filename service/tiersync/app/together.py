@@ -120,6 +120,7 @@ def _page(settings: Settings, opened: Store, apis: Mapping[int, Capillary], cloc
                 held_s=apis[org].gate.closed_s if org in apis else 0.0,
                 per_minute_max=values.calls_per_minute_max,
                 concurrent_max=values.calls_concurrent_max,
+                reconcile_per_minute_max=values.reconcile_calls_per_minute_max,
             )
             for org, values in settings.by_org().items()
         ]

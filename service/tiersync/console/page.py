@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tiersync.console import asking, picture
-from tiersync.console.asking import Page, link
+from tiersync.console.asking import Filter, Page, link
 from tiersync.console.door import Door
 from tiersync.console.masking import masked, plain
 from tiersync.console.reasons import REASONS, why
@@ -69,10 +69,6 @@ class OperatorPage:
     async def _static(self, request: Request) -> Response:
         return self._render.asset(request.path_params["name"])
 
-    def _missing(self, request: Request, session: Session, what: str) -> Response:
-        detail = f"There is no such {what}; perhaps it was purged."
-        return self._render.page("problem.html", request, session, status=404, title="Not here", detail=detail)
-
     # Overview
 
     async def _overview(self, request: Request, session: Session) -> Response:
@@ -118,7 +114,7 @@ class OperatorPage:
 
     async def _events(self, request: Request, session: Session) -> Response:
         asked = asking.given(request.query_params)
-        wanted, wrong = asking.read(asked)
+        wanted, wrong = asking.read(asked, Filter)
         try:
             before = Page.model_validate(dict(request.query_params)).before
         except ValidationError as error:
@@ -152,7 +148,7 @@ class OperatorPage:
             after = 0
         event = await self._store.show_row(row, _ROWS, after) if row <= INT64_MAX else None
         if event is None:
-            return self._missing(request, session, "event")
+            return self._render.missing(request, session, "event")
         trip = await self._store.look(looking.trip, row)
         calls, body = event["adjustments"], event["body"]
         if unmasked:
@@ -177,7 +173,7 @@ class OperatorPage:
             after = 0
         key = await self._store.look(looking.key, sync) if sync <= INT64_MAX else None
         if key is None:
-            return self._missing(request, session, "group")
+            return self._render.missing(request, session, "group")
         found = await self._store.look(looking.members, sync, key["event"], _ROWS, after)
         members = [{**one, "follows": follows(one), "said": outcome(one)} for one in found]
         return self._render.view(

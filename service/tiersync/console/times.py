@@ -11,6 +11,11 @@ def iso(instant: int) -> str:
     return _moment(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def typed(instant: int) -> str:
+    """As it is typed into a form, UTC."""
+    return iso(instant).removesuffix("Z")
+
+
 def clock(instant: int, now: int) -> str:
     """The time of day; with the date if it is another day's."""
     moment = _moment(instant)

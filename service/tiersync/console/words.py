@@ -56,12 +56,16 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """How an org's calls stand in this process. None goes out for `held_s` seconds, because Capillary said later."""
+    """How an org's calls stand in this process. None goes out for `held_s` seconds, because Capillary said later.
+
+    A reconcile makes `reconcile_per_minute_max` of them, unless it is asked for with another rate.
+    """
 
     org: int
     held_s: float
     per_minute_max: int
     concurrent_max: int
+    reconcile_per_minute_max: int
 
 
 def health(standing: Standing, orgs: Sequence[OrgState], calls: Sequence[Calls], now: int) -> Health:
@@ -75,13 +79,14 @@ def health(standing: Standing, orgs: Sequence[OrgState], calls: Sequence[Calls],
         level = Level.BEHIND
     else:
         level = Level.BUSY if standing.groups or standing.pending else Level.WELL
-    said = [*_work(standing, now, late=late or bool(worst)), *_back(orgs), *_dead(standing.trouble)]
+    said = [*_work(standing, now, late=late or bool(worst)), *why_held(orgs), *_dead(standing.trouble)]
     return Health(
         level, "; ".join(said) + ".", sorted(findings, key=lambda finding: finding.level is not Level.TROUBLE)
     )
 
 
-def _back(orgs: Sequence[OrgState]) -> Iterator[str]:
+def why_held(orgs: Sequence[OrgState]) -> Iterator[str]:
+    """Say of each org for which no call goes out that it is so, and since when."""
     for org in orgs:
         if org.paused_at is not None:
             yield f"{named(org.org)} is paused since {minute(org.paused_at)} UTC"
