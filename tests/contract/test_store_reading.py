@@ -28,7 +28,7 @@ from tiersync import drift, intake
 from tiersync.drift import Leader
 from tiersync.fanout import AdjustmentStatus, Policy, Tier
 from tiersync.intake import EventStatus
-from tiersync.store import Advance, Claim, Comparison, Keys, Selection, looking
+from tiersync.store import Advance, Claim, Comparison, JobStatus, Keys, Selection, looking
 from tiersync.store.looking import Ahead
 
 DATABASES = ("sqlite", "postgresql")
@@ -252,3 +252,24 @@ async def test_what_a_reconcile_left_stands_before_what_it_repaired(hand: Hand) 
     assert [(BOB, "dead"), (EVE, "due"), (ANN, "done")] == [(row["member"], row["status"]) for row in all_of_them]
     assert {(key, PRIMARY, "Gold")} == {(row["sync"], row["primary"], row["tier_name"]) for row in all_of_them}
     assert [] == others
+
+
+async def test_the_last_reconcile_of_all_groups_is_known_by_org(hand: Hand) -> None:
+    """When it ended, or began if none has ended; one of a single group, or that only compared, does not count."""
+
+    async def asked(keys: Keys, at: int, ended: int | None, status: JobStatus = JobStatus.DONE) -> None:
+        job = await hand.store.begin_reconcile(keys, by="ops", now=at)
+        if ended is not None:
+            await hand.store.end_job(job.id, status, now=ended)
+
+    await asked(Keys(org=1), NOW, NOW + 5)
+    await asked(Keys(org=1), NOW + 10, NOW + 15)
+    await asked(Keys(org=1), NOW + 20, NOW + 25, JobStatus.FAILED)
+    await asked(Keys(org=1), NOW + 30, None)
+    await asked(Keys(org=1, primary=7), NOW + 40, NOW + 45)
+    await asked(Keys(org=1, dry_run=True), NOW + 50, NOW + 55)
+    await asked(Keys(org=2), NOW + 60, None)
+    await asked(Keys(org=2), NOW + 70, NOW + 75, JobStatus.CANCELLED)
+    await asked(Keys(), NOW + 80, NOW + 85)
+
+    assert {0: NOW + 85, 1: NOW + 15, 2: NOW + 60} == await hand.store.look(looking.last_passes)

@@ -64,6 +64,8 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         metrics.build.info({"version": tiersync.__version__, "role": role})
         opened = await stack.enter_async_context(store(settings, migrate=True, step=step, timed=metrics.commit))
         clock = await _clock(settings, opened, stack)
+        for org, values in settings.by_org().items():
+            metrics.scheduled(org, 3600 * values.reconcile_every_h, clock())
         apis: dict[int, Capillary] = {}
         engine = None
         if role is not Role.RECEIVER:

@@ -7,15 +7,17 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, case, func, or_, select, union_all
 
 from tiersync.fanout import AdjustmentStatus
-from tiersync.intake import EventStatus
+from tiersync.intake import ANY_ORG, EventStatus
+from tiersync.store.jobs import JobKind, JobStatus
 from tiersync.store.reconciling import Keys
-from tiersync.store.tables import adjustments, events, syncs
+from tiersync.store.tables import adjustments, events, jobs, syncs
 
 _MINUTE_MS: Final = 60_000
 _OWING_MAX: Final = 20_000  # adjustments that are looked at to say who waits, and why
 _KEYS_MAX: Final = 1_000
 _SAMPLE: Final = 200  # groups that are looked at to say how many secondaries a reconcile reads
 _SAMPLED_MAX: Final = 50_000  # secondaries
+_JOBS_MAX: Final = 1_000
 _TROUBLE: Final = (EventStatus.DEAD, EventStatus.QUARANTINED)
 
 
@@ -289,3 +291,21 @@ def repairs(connection: Connection, job: int, limit: int) -> list[dict[str, Any]
         page = query.where(condition).order_by(owing.event, owing.member).limit(limit - len(found))
         found += [dict(row._mapping) for row in connection.execute(page)]  # noqa: SLF001
     return found
+
+
+def last_passes(connection: Connection) -> dict[int, int]:
+    """When the last reconcile of all the groups of each org ended, or when the first of them began if none has ended.
+
+    0 stands for every org. It is looked for among the newest jobs.
+    """
+    columns = [jobs.c[name] for name in ("selection", "at", "status", "finished_at")]
+    newest = select(*columns).where(jobs.c.kind == JobKind.RECONCILE).order_by(jobs.c.id.desc()).limit(_JOBS_MAX)
+    ended: dict[int, int] = {}
+    begun: dict[int, int] = {}
+    for selection, at, status, finished_at in connection.execute(newest):
+        if selection.keys() <= {"org"}:
+            org = selection.get("org", ANY_ORG)
+            begun[org] = at
+            if status == JobStatus.DONE:
+                ended.setdefault(org, finished_at)
+    return {**begun, **ended}
