@@ -123,7 +123,7 @@ async def test_the_preview_says_what_stands_in_the_way(service: ServiceFactory, 
         unknown = await text_of(client, "/console/reconcile", primary="424242")
         named = await text_of(client, "/console/reconcile", primary="424242", program=str(PROGRAM))
 
-    assert f"Org {ORG} is paused since 08:00 UTC: it waits until that is over." in busy
+    assert f"Org {ORG} is paused since 15 Jan 08:00 UTC: it waits until that is over." in busy
     assert "In 1 group work is under way: what differs there is left to it." in busy
     assert "About 2 reading calls" in unknown
     assert "Nothing was ever heard of this primary here." in unknown

@@ -100,6 +100,7 @@ async def look(store: Store, sync: int) -> None:
     await store.look(looking.ahead, Keys(org=1, program=2, primary=5))
     await store.look(looking.ahead, Keys(group=1))
     await store.look(looking.repairs, 1, 50)
+    await store.look(looking.drifted, sync, 1, 50)
     for wanted in (
         Selection(involving=5, status="done"),
         Selection(group=5, org=1),

@@ -29,7 +29,7 @@ from tiersync.drift import Leader
 from tiersync.fanout import AdjustmentStatus, Policy, Tier
 from tiersync.intake import EventStatus
 from tiersync.store import Advance, Claim, Comparison, JobStatus, Keys, Selection, looking
-from tiersync.store.looking import Ahead
+from tiersync.store.looking import Ahead, UnwellJob
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -273,3 +273,46 @@ async def test_the_last_reconcile_of_all_groups_is_known_by_org(hand: Hand) -> N
     await asked(Keys(), NOW + 80, NOW + 85)
 
     assert {0: NOW + 85, 1: NOW + 15, 2: NOW + 60} == await hand.store.look(looking.last_passes)
+
+
+async def test_who_has_drifted_is_found_in_a_group_of_any_size(hand: Hand) -> None:
+    """Whoever was given up since the newest tier change, unless a later order brought him back or waits."""
+    key = await hand.due(tier_change("e1"))
+    claim = await hand.claimed(key)
+    await hand.planned(claim, owed(ANN, BOB, EVE))
+    await hand.settled(claim, status=AdjustmentStatus.DEAD, reason="customer_barred")
+    await hand.released(claim)
+    given_up = await hand.store.look(looking.drifted, key, 1, 10)
+    await hand.received(join("j1", BOB))
+    waiting = await hand.store.look(looking.drifted, key, 1, 10)
+    await hand.due(tier_change("e2", NOW + 1))
+    newer = await hand.store.look(looking.key, key)
+    assert newer is not None
+
+    assert [ANN, BOB, EVE] == [row["member"] for row in given_up]
+    assert [ANN, EVE] == [row["member"] for row in waiting]
+    assert [ANN] == [row["member"] for row in await hand.store.look(looking.drifted, key, 1, 1)]
+    assert [] == await hand.store.look(looking.drifted, key, newer["event"], 10)
+
+
+async def test_jobs_that_ended_not_well_are_known_until_they_are_asked_for_again(hand: Hand) -> None:
+    """One that failed, and a reconcile that could not read everybody; not of the day before, nor begun anew since."""
+
+    async def asked(keys: Keys, unread: int = 0, status: JobStatus | None = JobStatus.DONE, ended: int = NOW) -> int:
+        job = await hand.store.begin_reconcile(keys, by="ops", now=NOW, owner="hand", until=LATER)
+        await hand.store.advance_job(Advance(job.id, "hand", 1, Comparison(1, {"unread": unread}), NOW, LATER))
+        if status is not None:
+            await hand.store.end_job(job.id, status, now=ended, owner="hand", detail="a bug: KeyError")
+        return job.id
+
+    failed = await asked(Keys(org=1), status=JobStatus.FAILED)
+    unread = await asked(Keys(org=2), unread=3)
+    await asked(Keys(org=3), unread=3, ended=NOW - 1)
+    await asked(Keys(org=4), unread=3)
+    await asked(Keys(org=4), status=None)
+    await asked(Keys(org=5))
+
+    assert [
+        UnwellJob(unread, "reconcile", failed=False, detail="a bug: KeyError", unread=3),
+        UnwellJob(failed, "reconcile", failed=True, detail="a bug: KeyError", unread=0),
+    ] == await hand.store.look(looking.unwell_jobs, NOW, 50)

@@ -46,7 +46,7 @@ class Jobs:
             before = None
         jobs = await self._store.jobs(_ROWS + 1, before)
         return self._render.view(
-            request, session, "jobs.html", title="Jobs", now=self._now(), jobs=jobs[:_ROWS],
+            request, session, "jobs.html", title="Jobs", now=self._now(), jobs=jobs[:_ROWS], figures=results.figures,
             older=link(request.url.path, {}, before=jobs[_ROWS - 1].id) if len(jobs) > _ROWS else None,
         )  # fmt: skip
 

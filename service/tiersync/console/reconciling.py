@@ -77,7 +77,7 @@ class Reconciling:
             "reconcile.html", request, session, asked=asked, wanted=wanted, shares=shares, back=back,
             shown={name: value for name, value in asked.items() if name != "dry_run"},
             named_one=wanted.group is not None or wanted.primary is not None, known=known is not None,
-            held=[*why_held([org for org in await self._store.orgs() if wanted.org in (None, org.org) or not org.org])],
+            held=[*why_held(await self._store.orgs(), self._now(), wanted.org)],
             change=link("/console/reconcile/choose", asked), other=_other_way(asked, dry_run=not wanted.dry_run),
         )  # fmt: skip
 

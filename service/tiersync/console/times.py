@@ -29,6 +29,13 @@ def minute(instant: int) -> str:
     return f"{_moment(instant):%H:%M}"
 
 
+def since(instant: int, now: int) -> str:
+    """Since when something is so, UTC: the time of day; with the date if it is another day's."""
+    moment = _moment(instant)
+    same_day = moment.date() == _moment(now).date()
+    return f"{moment:%H:%M} UTC" if same_day else f"{moment:%d %b %H:%M} UTC"
+
+
 def ago(instant: int, now: int) -> str:
     """How far back or ahead of `now`."""
     return f"in {span(instant - now)}" if instant > now else f"{span(now - instant)} ago"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, func, or_, select, union_all
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, union_all
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import ANY_ORG, EventStatus
@@ -44,12 +44,24 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """So many events of an org are dead or quarantined for a reason."""
+    """So many events of an org are dead or quarantined for a reason; the newest came at `newest_at`."""
 
     org: int
     status: str
     reason: str | None
     count: int
+    newest_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnwellJob:
+    """A job that failed for `detail`, or a reconcile that could not read so many secondaries or groups."""
+
+    id: int
+    kind: str
+    failed: bool
+    detail: str | None
+    unread: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,10 @@ class Standing:
     """How things stand.
 
     `groups` keys have work ahead, with `secondaries` adjustments due (`more`: at least so many); the oldest unfinished
-    event came at `oldest_at`.
+    event came at `oldest_at`, the newest of all at `newest_at`.
     """
 
+    newest_at: int | None
     pending: int
     oldest_at: int | None
     groups: int
@@ -120,14 +133,17 @@ def standing(connection: Connection) -> Standing:
         )
     ).all()
     trouble = connection.execute(
-        select(events.c.org, events.c.status, events.c.reason, func.count())
+        select(events.c.org, events.c.status, events.c.reason, func.count(), func.max(events.c.received_at))
         .where(events.c.status.in_(_TROUBLE))
         .group_by(events.c.org, events.c.status, events.c.reason)
         .order_by(func.count().desc())
     )
     secondaries = sum(row[4] for row in rows)
     waiting = [Waiting(*row[1:]) for row in rows if row[0] and row[5] is not None]
+    last = select(func.max(events.c.id)).scalar_subquery()
+    newest_at = connection.execute(select(events.c.received_at).where(events.c.id == last)).scalar()
     return Standing(
+        newest_at=newest_at,
         pending=pending,
         oldest_at=oldest_at,
         groups=groups,
@@ -254,6 +270,24 @@ def members(connection: Connection, sync: int, newest: int | None, limit: int, a
     return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
 
 
+def drifted(connection: Connection, sync: int, newest: int | None, limit: int) -> list[dict[str, Any]]:
+    """A group's secondaries, by number, whose last adjustment since the newest tier change was given up."""
+    owing, later = adjustments.c, adjustments.alias().c
+    overtaken = exists().where(
+        later.sync == sync,
+        later.member == owing.member,
+        later.event > owing.event,
+        later.status != AdjustmentStatus.SUPERSEDED,
+    )
+    query = (
+        select(*(owing[name] for name in _MEMBER))
+        .where(owing.sync == sync, owing.status == AdjustmentStatus.DEAD, owing.event >= (newest or 0), ~overtaken)
+        .order_by(owing.member)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
+
+
 _MEMBER: Final = (
     "event", "member", "action", "tier_number", "tier_name", "status", "outcome", "reason", "code", "attempts",
     "due_at", "last_at",
@@ -309,3 +343,18 @@ def last_passes(connection: Connection) -> dict[int, int]:
             if status == JobStatus.DONE:
                 ended.setdefault(org, finished_at)
     return {**begun, **ended}
+
+
+def unwell_jobs(connection: Connection, since: int, limit: int) -> list[UnwellJob]:
+    """Of the newest jobs those that ended not well since then, and were not asked for again."""
+    columns = [jobs.c[name] for name in ("id", "kind", "selection", "status", "counts", "detail", "finished_at")]
+    found: list[UnwellJob] = []
+    seen: list[Any] = []
+    for row in connection.execute(select(*columns).order_by(jobs.c.id.desc()).limit(limit)):
+        if (row.kind, row.selection) in seen:
+            continue
+        seen.append((row.kind, row.selection))
+        failed, unread = row.status == JobStatus.FAILED, row.counts.get("unread", 0)
+        if (failed or unread) and (row.finished_at or 0) >= since:
+            found.append(UnwellJob(row.id, row.kind, failed, row.detail, unread))
+    return found
