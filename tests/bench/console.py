@@ -112,7 +112,8 @@ def views(now: int) -> Mapping[str, str]:
         "preview of a large replay": "/console/replay?status=done",
         "preview of a reconcile": "/console/reconcile?org=50614&primary=5000",
         "preview of a large reconcile": "/console/reconcile",
-        "preview of a reconcile, since": f"/console/reconcile?since={old}",
+        "preview of a reconcile, lately": f"/console/reconcile?since={new}",
+        "preview of a reconcile, of days": f"/console/reconcile?since={old}",
     }
 
 

@@ -1,7 +1,7 @@
 """What the operator's page looks at: how things stand, the last hour, a group; bounded, whatever the store holds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, exists, func, or_, select, union_all
@@ -299,7 +299,10 @@ def ahead(connection: Connection, keys: Keys) -> Ahead:
 
     A secondary is known by the newest tier change of its group; of many groups the first are looked at.
     """
-    wanted = keys.conditions()
+    wanted = replace(keys, since=None).conditions()
+    if keys.since is not None:  # all at once this is found sooner than for each key by itself
+        newest = exists().where(events.c.id == syncs.c.event, events.c.received_at >= keys.since)
+        wanted.append(or_(newest, syncs.c.id.in_(select(events.c.sync).where(events.c.received_at >= keys.since))))
     if keys.group is not None:
         wanted.append(syncs.c.group_id == keys.group)
     groups, under_way = connection.execute(select(func.count(), func.count(syncs.c.due_at)).where(*wanted)).one()
