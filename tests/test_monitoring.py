@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ RULES = [
     for rule in group["rules"]
 ]
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "tiersync.json").read_text("utf-8"))
+PROMTOOL = yaml.safe_load((DEPLOY / "prometheus" / "tests.yml").read_text("utf-8"))
 BY_PROMETHEUS = {"up": {"job", "instance"}}
 """What Prometheus adds itself."""
 TARGET = {"job", "instance"}
@@ -154,12 +157,33 @@ def test_the_alerts_name_answers_that_are_given() -> None:
         for _, query, _ in QUERIES
         for selector in _selectors(promql_parser.parse(query))
         for matcher in selector.matchers.matchers
-        if matcher.name in {"answer", "outcome"}
+        if matcher.name in {"answer", "outcome", "result"}
         for word in matcher.value.split("|")
     ]
 
     assert words
     assert [] == [word for word in words if not re.search(rf"\b{word}\b", telling)]
+
+
+def test_the_tests_of_alerts_are_about_alerts_that_exist() -> None:
+    """Each unit test names alerts by their names, expects them to be silent once, and to call with their runbook."""
+    runbooks = {rule["alert"]: rule["annotations"]["runbook"] for rule in RULES}
+    for test in PROMTOOL["tests"]:
+        expected = [(check["alertname"], call) for check in test["alert_rule_test"] for call in check["exp_alerts"]]
+        assert {check["alertname"] for check in test["alert_rule_test"]} <= set(runbooks), test["name"]
+        assert any(not check["exp_alerts"] for check in test["alert_rule_test"]), test["name"]
+        assert [] == [alert for alert, call in expected if call["exp_annotations"]["runbook"] != runbooks[alert]]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_the_alerts_pass_their_tests() -> None:
+    """Prometheus' own tool finds that each alert calls when it should, and not before."""
+    ran = subprocess.run(
+        ["promtool", "test", "rules", str(DEPLOY / "prometheus" / "tests.yml")],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert not ran.returncode, ran.stdout + ran.stderr
 
 
 def test_the_panels_do_not_overlap() -> None:

@@ -110,6 +110,10 @@ def views(now: int) -> Mapping[str, str]:
         "all at once": f"{events}?status=done&reason=echo&org=60000&program=973&since={old}&until={new}",
         "preview of a replay": "/console/replay?status=dead",
         "preview of a large replay": "/console/replay?status=done",
+        "preview of a reconcile": "/console/reconcile?org=50614&primary=5000",
+        "preview of a large reconcile": "/console/reconcile",
+        "preview of a reconcile, lately": f"/console/reconcile?since={new}",
+        "preview of a reconcile, of days": f"/console/reconcile?since={old}",
     }
 
 

@@ -16,7 +16,9 @@ from playwright.async_api import Page, async_playwright
 from tests.browser.chromium import ARGUMENTS, found
 from tests.browser.scene import play, stall
 from tests.browser.views import views
-from tests.journey.kit import ORG, TOKEN, town
+from tests.journey.kit import ORG, TOKEN, Town, town
+from tiersync.store import database
+from tiersync.telemetry import configure_logging
 
 README_PICTURE = Path(__file__).parents[2] / "docs" / "images" / "console.png"
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
@@ -31,10 +33,11 @@ async def sign_in(page: Page, base: str) -> None:
     await page.wait_for_selector("#live")
 
 
-def spread(database: Path) -> None:
+def spread(here: Town) -> None:
     """Move what is done back over the last hour, more of it in some minutes than in others."""
     dice = random.Random(7)  # noqa: S311 - a picture, the same one each time
-    with closing(sqlite3.connect(database, timeout=10)) as connection, connection:
+    file = database.address(here.database_url).database or ""
+    with closing(sqlite3.connect(file, timeout=10)) as connection, connection:
         rows = connection.execute("SELECT id FROM events WHERE status IN ('done', 'ignored') ORDER BY id").fetchall()
         backs = sorted((int(abs(dice.gauss(0, 1)) * 1_200_000) % 3_500_000 for _ in rows), reverse=True)
         for (row,), back in zip(rows, backs, strict=True):
@@ -51,10 +54,11 @@ def spread(database: Path) -> None:
 
 async def main(folder: Path | None) -> None:
     """Play the scene and take the pictures."""
+    configure_logging("error", "console")
     with tempfile.TemporaryDirectory(prefix="tiersync-pictures-") as work:
         async with town(Path(work), org=ORG, calls_per_minute_max=6000) as here, async_playwright() as player:
             scene = await play(here, families=60)
-            spread(here.database)
+            spread(here)
             await stall(here, scene)
             base = f"http://127.0.0.1:{here.port}"
             browser = await player.chromium.launch(executable_path=found(), args=ARGUMENTS)

@@ -1,5 +1,6 @@
 """A scene with something of everything: what the pictures show, and the browser tests look at."""
 
+import json
 from dataclasses import dataclass
 
 from tests.journey.kit import ORG, Family, Town
@@ -14,7 +15,10 @@ class Scene:
     well: Family
     barred: Family
     waiting: Family
+    drifted: Family
     dead_event: str
+    dry_run: int
+    repair: int
 
 
 async def play(town: Town, families: int = 3) -> Scene:
@@ -25,10 +29,13 @@ async def play(town: Town, families: int = 3) -> Scene:
     for number, one in enumerate(many):
         await town.decide(one.primary, ("Gold", "Diamond")[number % 2])
     barred, dead_event = await fall(town)
+    drifted = await drift(town)
     await town.deliver(b'{"eventName": "tierUpgraded", "data": ')
     await town.deliver({"eventName": "pointsIssued", "eventId": "points-1", "orgId": ORG, "createdAt": 1, "data": {}})
     await town.quiet()
-    return Scene(many[0], barred, waiting, dead_event)
+    repair = await compared(town, "--primary", str((await drift(town)).primary))
+    dry_run = await compared(town, "--primary", str(drifted.primary), "--dry-run")
+    return Scene(many[0], barred, waiting, drifted, dead_event, dry_run, repair)
 
 
 async def fall(town: Town) -> tuple[Family, str]:
@@ -39,6 +46,33 @@ async def fall(town: Town) -> tuple[Family, str]:
     [event_id] = await town.decide(barred.primary, "Gold")
     await town.quiet()
     return barred, event_id
+
+
+async def drift(town: Town) -> Family:
+    """Have a secondary of a new family changed by hand in Capillary, and no event tell of it; return the family."""
+    people = town.newcomers()
+    await town.seed(people.seed("Silver"))
+    await town.decide(people.primary, "Gold")
+    await town.quiet()
+    await town.switch(events={"lost": True})
+    await town.decide(people.secondaries[1], "Diamond")
+    await town.switch(events={"lost": False})
+    return people
+
+
+async def compared(town: Town, *arguments: str) -> int:
+    """Have the server reconcile something, fast; return the job's number when it is over."""
+    environment = {"TIERSYNC_ORG": str(ORG)}
+    [asked] = json.loads(
+        await town.command("reconcile", "--background", "--json", "--rate", "60000", *arguments, **environment)
+    )["jobs"]
+
+    async def ended() -> bool:
+        jobs = (await town.service.get("/api/jobs")).json()["jobs"]
+        return [job["status"] for job in jobs if job["id"] == asked["job"]] == ["done"]
+
+    await town.until(ended)
+    return int(asked["job"])
 
 
 async def forgive(town: Town) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
@@ -17,7 +18,7 @@ from tests.contract.store_kit import ANN, BOB, EVE, NOW, ORG, Hand, outcome, owe
 from tiersync.app import Role
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
-from tiersync.store import database, open_store, schema
+from tiersync.store import JobStatus, Keys, database, open_store, schema
 from tiersync.webhook import INT64_MAX
 
 OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/webhooks/capillary"}
@@ -259,17 +260,40 @@ async def test_the_metrics_name_nobody(service: ServiceFactory, sandbox: Lab) ->
         )
         await _ended(running, "event-of-somebody")
         text = (await running.client.get("/metrics")).text
+        samples = await _samples(running)
 
-    samples = {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
     assert 1 == samples["tiersync_deliveries_total", "accepted"]
     assert len(SECONDARIES) == samples["tiersync_adjustments_total", "", "", "applied"]
     assert 0 == samples["tiersync_keys_due",]
     persons = {str(person) for person in (PRIMARY, *SECONDARIES, GROUP, "event-of-somebody")}
     assert [] == [person for person in persons if person in text]
+
+
+async def test_the_metrics_tell_of_the_schedule_of_reconciles(service: ServiceFactory) -> None:
+    """How often groups are compared, and when that was done last: before the first time, when the process began."""
+    async with service(org=ORG, reconcile_every_h=24) as running:
+        began = time.time()
+        before = await _samples(running)
+        async with open_store(database.address(running.settings.database_url)) as store:
+            job = await store.begin_reconcile(Keys(org=ORG), by="schedule", now=NOW)
+            await store.end_job(job.id, JobStatus.DONE, now=NOW + 5000)
+        after = await _samples(running)
+
+    finished = ("tiersync_reconcile_finished_timestamp_seconds", str(ORG))
+    assert 86_400 == before["tiersync_reconcile_interval_seconds", str(ORG)]
+    assert began == pytest.approx(before[finished], abs=60)
+    assert NOW / 1000 + 5 == after[finished]
+    assert 0 == before["tiersync_reconciled_members_total", "under_way"]
+
+
+async def _samples(running: Service) -> dict[tuple[str, ...], float]:
+    """Every sample of the metrics, by its name and the values of its labels."""
+    text = (await running.client.get("/metrics")).text
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 async def _ended(running: Service, event_id: str) -> None:

@@ -30,7 +30,7 @@ from tests.contract.store_kit import (
 from tests.contract.test_console_api import execute
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
-from tiersync.store import database, open_store
+from tiersync.store import BreakerNews, database, open_store
 
 OPEN = {("/console/static/{name}", "GET"), ("/console/sign-in", "GET"), ("/console/sign-in", "POST")}
 PERSONAL = b'{"eventName": "tierUpgraded", "data": {"mobile": "919845600000", "email": "ann@example.com", "id": 7}}'
@@ -347,6 +347,42 @@ async def test_a_group_marks_who_has_drifted(running: Service) -> None:
     assert "1 secondary drifted" in text
 
 
+async def test_who_has_drifted_is_not_hidden_among_many(service: ServiceFactory, database_url: str) -> None:
+    """A large group names who has drifted on its first page, wherever they stand by number."""
+    many = [*range(1, 121)]
+    async with open_store(database.address(database_url), migrate=True) as store:
+        hand = Hand(store)
+        claim = await hand.claimed(await hand.due(tier_change("e1")))
+        await hand.planned(claim, owed(*many))
+        for due in await store.owed(claim, NOW, 200):
+            dead = {"status": AdjustmentStatus.DEAD, "reason": "customer_barred"} if due.member in {90, 119} else {}
+            await store.settle(outcome(claim, due, **dead))
+    async with service() as running:
+        client = await signed_in(running)
+        text = (await client.get("/console/groups/1")).text
+
+    assert ["90", "119"] == re.findall(r'id="drifted-(\d+)"', text)
+    assert [str(number) for number in many[:50]] == re.findall(r'id="member-(\d+)"', text)
+    assert "2 secondaries drifted" in text
+
+
+async def test_what_is_held_back_says_so_where_it_is_looked_at(service: ServiceFactory, database_url: str) -> None:
+    """While an org is paused or its Capillary is away, an unfinished event and its group say that no call goes out."""
+    async with open_store(database.address(database_url), migrate=True) as store:
+        await Hand(store).due(tier_change("e1"))
+        await store.tell_breaker(BreakerNews(ORG, "open", "server_error", NOW + 5000, NOW))
+    async with service(org=ORG) as running:
+        client = await signed_in(running)
+        front, event, group = [
+            (await client.get(path)).text for path in ("/console", "/console/events/1", "/console/groups/1")
+        ]
+
+    assert "No call goes out: Capillary is away for org 50614, tried last at" in event.replace("no call", "No call")
+    assert "The group has not been read yet." in event
+    assert "<strong>No call goes out:</strong> Capillary is away for org 50614, tried last at" in group
+    assert '<span class="word wait">stopped</span>' in front
+
+
 @pytest.mark.parametrize("path", ["/console/events/999", "/console/groups/999", f"/console/events/{10**30}"])
 async def test_what_is_not_there_is_404(running: Service, path: str) -> None:
     """An event or group that is not stored is answered 404, in a page."""
@@ -427,6 +463,17 @@ async def test_nothing_is_begun_by_a_wrong_form(running: Service, verb: str, for
     assert 422 == answer.status_code
     assert 'role="alert"' in answer.text
     assert [] == (await running.ask("/api/jobs")).json()["jobs"]
+
+
+async def test_a_body_that_cannot_be_read_has_a_name(running: Service) -> None:
+    """What is quarantined without a name is called not readable, and has no org where none is named."""
+    await running.deliver(b"{")
+    client = await signed_in(running)
+
+    text = (await client.get("/console/events?status=quarantined&reason=not_json")).text
+
+    assert 1 == text.count(">not readable</a>")
+    assert "not named" in text
 
 
 async def test_an_org_is_paused_and_resumed(running: Service) -> None:

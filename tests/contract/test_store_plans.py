@@ -28,7 +28,7 @@ from tests.contract.store_kit import (
 )
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
-from tiersync.store import Release, Replay, Selection, Store, Want, database, looking
+from tiersync.store import Keys, Release, Replay, Selection, Store, Want, database, looking
 
 KEYS = 10_000
 ROUND = range(1, 21)
@@ -97,6 +97,10 @@ async def look(store: Store, sync: int) -> None:
     await store.look(looking.keys, ANN, 1, 2, 10)
     await store.look(looking.members, sync, 1, 50, 0)
     await store.look(looking.trip, 1)
+    await store.look(looking.ahead, Keys(org=1, program=2, primary=5))
+    await store.look(looking.ahead, Keys(group=1))
+    await store.look(looking.repairs, 1, 50)
+    await store.look(looking.drifted, sync, 1, 50)
     for wanted in (
         Selection(involving=5, status="done"),
         Selection(group=5, org=1),

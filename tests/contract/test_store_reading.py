@@ -11,6 +11,7 @@ from tests.contract.store_kit import (
     DIAMOND,
     EVE,
     GOLD,
+    GROUP,
     NOW,
     ORG,
     PRIMARY,
@@ -23,9 +24,12 @@ from tests.contract.store_kit import (
     tier_change,
     without_key,
 )
-from tiersync.fanout import AdjustmentStatus, Tier
+from tiersync import drift, intake
+from tiersync.drift import Leader
+from tiersync.fanout import AdjustmentStatus, Policy, Tier
 from tiersync.intake import EventStatus
-from tiersync.store import Claim, Selection
+from tiersync.store import Advance, Claim, Comparison, JobStatus, Keys, Selection, looking
+from tiersync.store.looking import Ahead, UnwellJob
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -202,3 +206,113 @@ async def test_reading_sees_what_is_committed_and_waits_for_nobody(hand: Hand) -
 
     assert all(row["status"] == "pending" for page in pages for row in page)
     assert 50 == await hand.store.count_events(Selection())
+
+
+async def test_what_a_reconcile_would_read_is_said_before(hand: Hand) -> None:
+    """Groups that match, the secondaries of their newest tier changes, and where work is under way."""
+    await hand.finished(await hand.due(tier_change("e1", customer=1)), [ANN, BOB, EVE])
+    await hand.finished(await hand.due(tier_change("e2", NOW + 1, customer=1)), [ANN, BOB])
+    await hand.finished(await hand.due(tier_change("e3", customer=2, received_at=LATER)), [ANN], LATER)
+    await hand.due(tier_change("e4", customer=3, org=7))
+
+    found = {
+        keys: await hand.store.look(looking.ahead, keys)
+        for keys in (Keys(), Keys(org=ORG), Keys(primary=1), Keys(group=GROUP, org=ORG), Keys(since=LATER), Keys(org=8))
+    }
+
+    assert [
+        Ahead(3, 3, more=False, under_way=1),
+        Ahead(2, 3, more=False, under_way=0),
+        Ahead(1, 2, more=False, under_way=0),
+        Ahead(2, 3, more=False, under_way=0),
+        Ahead(1, 1, more=False, under_way=0),
+        Ahead(0, 0, more=False, under_way=0),
+    ] == [*found.values()]
+
+
+async def test_what_a_reconcile_left_stands_before_what_it_repaired(hand: Hand) -> None:
+    """Its orders come with whose they are and where they belong, so many at the most; those of other jobs do not."""
+    key = await hand.due(tier_change("e1"))
+    await hand.finished(key, [ANN, BOB, EVE])
+    job = await hand.store.begin_reconcile(Keys(), by="ops", now=NOW, owner="hand", until=LATER)
+    leader = Leader(ORG, PROGRAM, PRIMARY, GROUP, GOLD, None, may_lower=True)
+    body = drift.repair(leader, [ANN, BOB, EVE], event_id="reconcile", changed_at=NOW)
+    step = Comparison(1, {}, [intake.admit(body, NOW, {ORG: Policy()})])
+    await hand.store.advance_job(Advance(job.id, "hand", 1, step, NOW, LATER))
+    claim = await hand.claimed(key)
+    ann, bob, _ = await hand.store.owed(claim, NOW, 10)
+    await hand.store.settle(outcome(claim, ann))
+    await hand.store.settle(outcome(claim, bob, AdjustmentStatus.DEAD, reason="customer_barred"))
+
+    first, all_of_them, others = [
+        await hand.store.look(looking.repairs, number, limit) for number, limit in ((job.id, 1), (job.id, 9), (99, 9))
+    ]
+
+    assert [BOB] == [row["member"] for row in first]
+    assert [(BOB, "dead"), (EVE, "due"), (ANN, "done")] == [(row["member"], row["status"]) for row in all_of_them]
+    assert {(key, PRIMARY, "Gold")} == {(row["sync"], row["primary"], row["tier_name"]) for row in all_of_them}
+    assert [] == others
+
+
+async def test_the_last_reconcile_of_all_groups_is_known_by_org(hand: Hand) -> None:
+    """When it ended, or began if none has ended; one of a single group, or that only compared, does not count."""
+
+    async def asked(keys: Keys, at: int, ended: int | None, status: JobStatus = JobStatus.DONE) -> None:
+        job = await hand.store.begin_reconcile(keys, by="ops", now=at)
+        if ended is not None:
+            await hand.store.end_job(job.id, status, now=ended)
+
+    await asked(Keys(org=1), NOW, NOW + 5)
+    await asked(Keys(org=1), NOW + 10, NOW + 15)
+    await asked(Keys(org=1), NOW + 20, NOW + 25, JobStatus.FAILED)
+    await asked(Keys(org=1), NOW + 30, None)
+    await asked(Keys(org=1, primary=7), NOW + 40, NOW + 45)
+    await asked(Keys(org=1, dry_run=True), NOW + 50, NOW + 55)
+    await asked(Keys(org=2), NOW + 60, None)
+    await asked(Keys(org=2), NOW + 70, NOW + 75, JobStatus.CANCELLED)
+    await asked(Keys(), NOW + 80, NOW + 85)
+
+    assert {0: NOW + 85, 1: NOW + 15, 2: NOW + 60} == await hand.store.look(looking.last_passes)
+
+
+async def test_who_has_drifted_is_found_in_a_group_of_any_size(hand: Hand) -> None:
+    """Whoever was given up since the newest tier change, unless a later order brought him back or waits."""
+    key = await hand.due(tier_change("e1"))
+    claim = await hand.claimed(key)
+    await hand.planned(claim, owed(ANN, BOB, EVE))
+    await hand.settled(claim, status=AdjustmentStatus.DEAD, reason="customer_barred")
+    await hand.released(claim)
+    given_up = await hand.store.look(looking.drifted, key, 1, 10)
+    await hand.received(join("j1", BOB))
+    waiting = await hand.store.look(looking.drifted, key, 1, 10)
+    await hand.due(tier_change("e2", NOW + 1))
+    newer = await hand.store.look(looking.key, key)
+    assert newer is not None
+
+    assert [ANN, BOB, EVE] == [row["member"] for row in given_up]
+    assert [ANN, EVE] == [row["member"] for row in waiting]
+    assert [ANN] == [row["member"] for row in await hand.store.look(looking.drifted, key, 1, 1)]
+    assert [] == await hand.store.look(looking.drifted, key, newer["event"], 10)
+
+
+async def test_jobs_that_ended_not_well_are_known_until_they_are_asked_for_again(hand: Hand) -> None:
+    """One that failed, and a reconcile that could not read everybody; not of the day before, nor begun anew since."""
+
+    async def asked(keys: Keys, unread: int = 0, status: JobStatus | None = JobStatus.DONE, ended: int = NOW) -> int:
+        job = await hand.store.begin_reconcile(keys, by="ops", now=NOW, owner="hand", until=LATER)
+        await hand.store.advance_job(Advance(job.id, "hand", 1, Comparison(1, {"unread": unread}), NOW, LATER))
+        if status is not None:
+            await hand.store.end_job(job.id, status, now=ended, owner="hand", detail="a bug: KeyError")
+        return job.id
+
+    failed = await asked(Keys(org=1), status=JobStatus.FAILED)
+    unread = await asked(Keys(org=2), unread=3)
+    await asked(Keys(org=3), unread=3, ended=NOW - 1)
+    await asked(Keys(org=4), unread=3)
+    await asked(Keys(org=4), status=None)
+    await asked(Keys(org=5))
+
+    assert [
+        UnwellJob(unread, "reconcile", failed=False, detail="a bug: KeyError", unread=3),
+        UnwellJob(failed, "reconcile", failed=True, detail="a bug: KeyError", unread=0),
+    ] == await hand.store.look(looking.unwell_jobs, NOW, 50)

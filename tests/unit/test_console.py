@@ -18,13 +18,13 @@ from tiersync.console.words import Calls, Level, health
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus
 from tiersync.store import OrgState
-from tiersync.store.looking import Minute, Standing, Trip, Trouble, Waiting
+from tiersync.store.looking import Minute, Standing, Trip, Trouble, UnwellJob, Waiting
 
 NOW = 1_795_328_000_000  # 2026-11-22 06:13:20 UTC
 MIN = 60_000
 EXAMPLES = Path(__file__).parents[1] / "journey" / "examples"
-QUIET = Standing(pending=0, oldest_at=None, groups=0, secondaries=0, more=False, waiting=(), trouble=())
-OPEN = Calls(org=50_614, held_s=0, per_minute_max=0, concurrent_max=64)
+QUIET = Standing(newest_at=NOW, pending=0, oldest_at=None, groups=0, secondaries=0, more=False, waiting=(), trouble=())
+OPEN = Calls(org=50_614, held_s=0, per_minute_max=0, concurrent_max=64, reconcile_per_minute_max=120)
 
 
 def standing(**given: Any) -> Standing:
@@ -33,7 +33,12 @@ def standing(**given: Any) -> Standing:
 
 
 SENTENCES: dict[str, tuple[Standing, Level, str]] = {
-    "nothing to do": (QUIET, Level.WELL, "All secondaries are in their primary's tier."),
+    "nothing to do": (QUIET, Level.WELL, "Every tier change that came has reached its secondaries."),
+    "nothing ever came": (
+        standing(newest_at=None),
+        Level.WELL,
+        "No event has come yet: see that the webhook is registered and switched on.",
+    ),
     "work in hand": (
         standing(pending=1, oldest_at=NOW - 2000, groups=1, secondaries=1),
         Level.BUSY,
@@ -58,9 +63,9 @@ SENTENCES: dict[str, tuple[Standing, Level, str]] = {
         "At least 20,000 secondaries of 5,000 groups are behind, oldest 2 min.",
     ),
     "dead only": (
-        standing(trouble=[Trouble(1, "dead", "customer_barred", 10), Trouble(2, "dead", "refused", 2)]),
+        standing(trouble=[Trouble(1, "dead", "customer_barred", 10, NOW), Trouble(2, "dead", "refused", 2, NOW)]),
         Level.TROUBLE,
-        "Nothing is waiting; 12 events are dead.",
+        "12 events are dead; nothing else is waiting.",
     ),
     "an event without a key": (standing(pending=1, oldest_at=NOW), Level.BUSY, "1 event is being worked on."),
 }  # fmt: skip
@@ -69,7 +74,7 @@ SENTENCES: dict[str, tuple[Standing, Level, str]] = {
 @pytest.mark.parametrize(("now", "level", "sentence"), SENTENCES.values(), ids=SENTENCES)
 def test_health_is_one_sentence(now: Standing, level: Level, sentence: str) -> None:
     """How things stand is said in one sentence, and in one word that has a colour."""
-    said = health(now, [], [OPEN], NOW)
+    said = health(now, [], [OPEN], [], NOW)
 
     assert (level, sentence) == (said.level, said.sentence)
 
@@ -77,14 +82,14 @@ def test_health_is_one_sentence(now: Standing, level: Level, sentence: str) -> N
 def test_the_most_frequent_trouble_stands_first_and_says_what_to_press() -> None:
     """Each reason of trouble is one finding over all orgs, with what to do, and buttons for exactly those events."""
     trouble = [
-        Trouble(1, "dead", "refused", 3),
-        Trouble(1, "dead", "customer_barred", 2),
-        Trouble(2, "dead", "customer_barred", 2),
+        Trouble(1, "dead", "refused", 3, NOW - MIN),
+        Trouble(1, "dead", "customer_barred", 2, NOW - 60 * MIN),
+        Trouble(2, "dead", "customer_barred", 2, NOW - 4 * MIN),
     ]
 
-    first, second = health(standing(trouble=trouble), [], [OPEN], NOW).findings
+    first, second = health(standing(trouble=trouble), [], [OPEN], [], NOW).findings
 
-    assert "4 events dead: the customer's status forbids adjustments" == first.what
+    assert "4 events dead: the customer's status forbids adjustments; the newest came 4 min ago" == first.what
     assert "settle the fraud case, then replay" == first.do
     assert [
         "/console/events?status=dead&reason=customer_barred",
@@ -95,9 +100,9 @@ def test_the_most_frequent_trouble_stands_first_and_says_what_to_press() -> None
 
 def test_a_held_org_is_said() -> None:
     """While Capillary said later the finding names the org and for how long no call goes out."""
-    held = Calls(org=50_614, held_s=12.7, per_minute_max=600, concurrent_max=64)
+    held = Calls(org=50_614, held_s=12.7, per_minute_max=600, concurrent_max=64, reconcile_per_minute_max=120)
 
-    said = health(QUIET, [], [held], NOW)
+    said = health(QUIET, [], [held], [], NOW)
 
     assert Level.BEHIND == said.level
     assert ["Capillary said later: no call of org 50614 goes out for 12 s"] == [found.what for found in said.findings]
@@ -108,14 +113,80 @@ def test_a_pause_and_an_open_breaker_are_said() -> None:
     paused = OrgState(50_614, paused_at=NOW - 4 * MIN, paused_by="Ann", pause_reason="fraud case")
     away = OrgState(7, breaker="open", breaker_at=NOW - MIN, breaker_until=NOW + 9000, breaker_reason="no_answer")
 
-    said = health(QUIET, [paused, away], [OPEN], NOW)
+    said = health(QUIET, [paused, away], [OPEN], [], NOW)
 
-    assert "org 50614 is paused since 06:09 UTC; Capillary is away for org 7 since 06:12 UTC" in said.sentence
+    assert said.sentence.startswith(
+        "Org 50614 is paused since 06:09 UTC; Capillary is away for org 7, tried last at 06:12 UTC; "
+    )
     assert [
         ("Ann paused org 50614 4 min ago: fraud case", ["/console/orgs/50614/resume"]),
-        ("The breaker of org 7 is open: Capillary gives no answer in time", []),
+        (
+            "The breaker of org 7 is open: Capillary gives no answer in time",
+            ["/console/events?status=pending&org=7"],
+        ),
     ] == [(finding.what, [press.href for press in finding.press]) for finding in said.findings]
-    assert "one call probes in 9 s; it closes by itself when Capillary is well" == said.findings[1].do
+    assert (
+        "look at network, address and TIERSYNC_CALL_S_MAX; one call probes in 9 s, and it closes by itself; nothing is "
+        "lost meanwhile"
+    ) == said.findings[1].do
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("not_authenticated", "correct the credentials"),
+        ("server_error", "wait until Capillary is well"),
+        (None, "wait"),
+    ],
+)
+def test_an_open_breaker_says_what_mends_it(reason: str | None, remedy: str) -> None:
+    """What to do about an outage is what its reason says, and never to replay: nothing has died of it."""
+    away = OrgState(7, breaker="open", breaker_at=NOW, breaker_until=NOW, breaker_reason=reason)
+
+    [finding] = health(QUIET, [away], [OPEN], [], NOW).findings
+
+    assert finding.do.startswith(remedy)
+    assert "replay" not in finding.do
+
+
+def test_what_holds_everything_up_stands_before_what_is_dead() -> None:
+    """An outage of this night comes before dead letters of last week, in the sentence and among the findings."""
+    away = OrgState(7, breaker="open", breaker_at=NOW, breaker_reason="server_error")
+    dead = standing(trouble=[Trouble(7, "dead", "customer_barred", 9, NOW)])
+
+    said = health(dead, [away], [OPEN], [], NOW)
+
+    assert (
+        "Capillary is away for org 7, tried last at 06:13 UTC; 9 events are dead; nothing else is waiting."
+        == said.sentence
+    )
+    assert Level.TROUBLE == said.level
+    assert ["The breaker of org 7", "9 events dead"] == [
+        finding.what.partition(" is open")[0].partition(":")[0] for finding in said.findings
+    ]
+
+
+def test_what_began_on_another_day_has_its_date() -> None:
+    """A pause that was forgotten does not look like one of this morning."""
+    forgotten = OrgState(7, paused_at=NOW - 3 * 86_400_000, paused_by="Ann")
+
+    said = health(QUIET, [forgotten], [OPEN], [], NOW)
+
+    assert said.sentence.startswith("Org 7 is paused since 19 Nov 06:13 UTC; ")
+
+
+def test_jobs_that_ended_not_well_are_said() -> None:
+    """A job that failed says of what, and a reconcile how much it could not read; both lead to their view."""
+    failed = UnwellJob(3, "replay", failed=True, detail="a bug: KeyError", unread=0)
+    unread = UnwellJob(5, "reconcile", failed=False, detail=None, unread=2)
+
+    said = health(QUIET, [], [OPEN], [failed, unread], NOW)
+
+    assert Level.BEHIND == said.level
+    assert [
+        ("Replay 3 failed: a bug: KeyError", "/console/jobs/3"),
+        ("Reconcile 5 could not read 2 secondaries or groups", "/console/jobs/5"),
+    ] == [(finding.what, finding.press[0].href) for finding in said.findings]
 
 
 def test_the_picture_is_to_scale() -> None:
@@ -171,6 +242,17 @@ def test_a_trip_is_told_in_order() -> None:
         (Mark.BAD, "Secondary 2", "adjustments are not allowed for this customer, by its status"),
         (Mark.BAD, "Dead", "the customer's status forbids adjustments"),
     ] == [(step.mark, step.what, step.detail) for step in steps]
+
+
+@pytest.mark.parametrize("next_at", [None, NOW + 3])
+def test_a_trip_that_waits_says_what_it_waits_for(next_at: int | None) -> None:
+    """While no call goes out for its org, the last step of an unfinished event says so, and why."""
+    held = ["Capillary is away for org 7 since 06:13 UTC"]
+
+    last = timeline(event(), Trip(None, None, None, next_at, 0), [], held)[-1]
+
+    assert (Mark.WAITING, next_at) == (last.mark, last.at)
+    assert "no call goes out: Capillary is away for org 7 since 06:13 UTC" == last.detail
 
 
 def test_a_large_trip_is_told_in_short() -> None:

@@ -66,6 +66,8 @@ async def service(settings: Settings, role: Role = Role.ALL, step: Step = lambda
         metrics.build.info({"version": tiersync.__version__, "role": role})
         opened = await stack.enter_async_context(store(settings, migrate=True, step=step, timed=metrics.commit))
         clock = await _clock(settings, opened, stack)
+        for org, values in settings.by_org().items():
+            metrics.scheduled(org, 3600 * values.reconcile_every_h, clock())
         apis: dict[int, Capillary] = {}
         engine = None
         if role is not Role.RECEIVER:
@@ -120,6 +122,7 @@ def _page(settings: Settings, opened: Store, apis: Mapping[int, Capillary], cloc
                 held_s=apis[org].gate.closed_s if org in apis else 0.0,
                 per_minute_max=values.calls_per_minute_max,
                 concurrent_max=values.calls_concurrent_max,
+                reconcile_per_minute_max=values.reconcile_calls_per_minute_max,
             )
             for org, values in settings.by_org().items()
         ]

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +18,6 @@ from tiersync.cli import showing
 from tiersync.cli.filters import OrgOption, ProgramOption, instant, with_store
 from tiersync.cli.running import Json
 from tiersync.errors import SettingsError
-from tiersync.intake import ANY_ORG
 from tiersync.store import Job, Keys, Store
 
 if TYPE_CHECKING:
@@ -87,10 +86,10 @@ def reconcile(  # noqa: PLR0913 - one per filter
         raise typer.BadParameter("name either --group or --primary")
     from tiersync import settings, telemetry
 
-    keys = Keys(None, program, primary, group, instant(since, "--since"), dry_run)
+    keys = Keys(org, program, primary, group, instant(since, "--since"), dry_run)
 
     async def work(store: Store, loaded: "Settings") -> _Report:
-        wanted = _by_org(keys, org, loaded)
+        wanted = _of_each(keys, loaded)
         report = _Report(dry_run)
         if background:
             report.jobs = [
@@ -115,15 +114,11 @@ def reconcile(  # noqa: PLR0913 - one per filter
         raise typer.Exit(1)
 
 
-def _by_org(keys: Keys, org: int | None, loaded: "Settings") -> list[Keys]:
-    """The keys of each org that is meant: each has a job of its own, so that none waits for another's Capillary."""
-    known = loaded.by_org()
-    if org is not None and org not in known and ANY_ORG not in known:
-        named = ", ".join(map(str, sorted(known)))
-        raise typer.BadParameter(f"{org} is not configured ({named})", param_hint="--org")
-    if org is None and (keys.group or keys.primary) and len(known) > 1:
-        raise typer.BadParameter("several orgs are configured: name the group's", param_hint="--org")
-    return [replace(keys, org=number or None) for number in ([org] if org is not None else known)]
+def _of_each(keys: Keys, loaded: "Settings") -> list[Keys]:
+    try:
+        return keys.of_each(loaded.by_org())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--org") from None
 
 
 def _now() -> int:

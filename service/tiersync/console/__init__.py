@@ -6,7 +6,9 @@ from starlette.routing import Route
 
 from tiersync.console.actions import Actions
 from tiersync.console.door import Door
+from tiersync.console.jobs import Jobs
 from tiersync.console.page import OperatorPage
+from tiersync.console.reconciling import Reconciling
 from tiersync.console.rendering import Renderer
 from tiersync.console.routes import Console
 from tiersync.console.session import Brake, Sessions
@@ -31,4 +33,6 @@ def page(  # noqa: PLR0913 - put together in app, and only there
     door = Door(Sessions(token, session_s_max), brake, renderer)
     views = OperatorPage(store=store, door=door, renderer=renderer, calls=calls, now=now)
     actions = Actions(store=store, door=door, renderer=renderer, horizon=horizon, now=now)
-    return [*views.routes(), *actions.routes()]
+    jobs = Jobs(store=store, door=door, renderer=renderer, now=now)
+    reconciling = Reconciling(store=store, door=door, renderer=renderer, calls=calls, now=now)
+    return [*views.routes(), *actions.routes(), *jobs.routes(), *reconciling.routes()]

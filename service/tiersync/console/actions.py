@@ -1,19 +1,18 @@
-"""What the operator can press: replay, purge, pause, resume. Each shows first what it will do, and is done by a job.
+"""What the operator can press about events and orgs: replay, purge, pause, resume. Each shows first what it will do.
 
 A job is stored before the answer, worked off by whoever serves, and visible from here with its progress.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tiersync.console import asking
-from tiersync.console.asking import Filter, Page, link
+from tiersync.console.asking import Filter, Pace, link
 from tiersync.console.door import Door, seen_other
 from tiersync.console.rendering import Renderer
 from tiersync.console.session import Session
@@ -21,10 +20,7 @@ from tiersync.intake import EventStatus
 from tiersync.store import Horizon, JobKind, Store, looking
 from tiersync.webhook import INT64_MAX
 
-_ROWS: Final = 20
 _REASON_MAX: Final = 200
-_RATE_MAX: Final = 10_000
-_NOBODY: Final = "console"
 
 
 class Actions:
@@ -44,8 +40,6 @@ class Actions:
             Route("/console/replay", form(self._replay), methods=["POST"]),
             Route("/console/purge", view(self._ask_purge)),
             Route("/console/purge", form(self._purge), methods=["POST"]),
-            Route("/console/jobs", view(self._jobs)),
-            Route("/console/jobs/{job:int}/cancel", form(self._cancel), methods=["POST"]),
             Route("/console/orgs/{org:int}/pause", view(self._ask_pause)),
             Route("/console/orgs/{org:int}/pause", form(self._pause), methods=["POST"]),
             Route("/console/orgs/{org:int}/resume", view(self._ask_resume)),
@@ -82,30 +76,13 @@ class Actions:
     async def _begin(self, request: Request, session: Session, kind: JobKind, form: FormData) -> Response:
         asked = asking.given(form)
         wanted, _ = _wanted(asked)
-        rate, wrong = _rate(str(form.get("rate", "")))
-        if wanted is None or wrong:
+        pace, wrong = asking.read(asking.given(form, ["rate"]), Pace)
+        if wanted is None or pace is None:
             return await self._preview(request, session, kind, asked, wrong)
         found = await self._store.list_events(wanted.selection, 2) if wanted.id else []
-        by = session.name or _NOBODY
-        await self._store.begin_job(kind, wanted.selection, by=by, now=self._now(), rate=rate)
+        await self._store.begin_job(kind, wanted.selection, by=session.by, now=self._now(), rate=pace.rate)
         if kind is JobKind.REPLAY and len(found) == 1:
             return seen_other(f"/console/events/{found[0]['id']}")
-        return seen_other("/console/jobs")
-
-    async def _jobs(self, request: Request, session: Session) -> Response:
-        try:
-            before = Page.model_validate(dict(request.query_params)).before
-        except ValidationError:
-            before = None
-        jobs = await self._store.jobs(_ROWS + 1, before)
-        return self._render.view(
-            request, session, "jobs.html", title="Jobs", now=self._now(), jobs=jobs[:_ROWS],
-            older=link(request.url.path, {}, before=jobs[_ROWS - 1].id) if len(jobs) > _ROWS else None,
-        )  # fmt: skip
-
-    async def _cancel(self, request: Request, session: Session, _form: FormData) -> Response:
-        if (job := request.path_params["job"]) <= INT64_MAX:
-            await self._store.cancel_job(job, by=session.name or _NOBODY, now=self._now())
         return seen_other("/console/jobs")
 
     async def _ask_pause(self, request: Request, session: Session) -> Response:
@@ -126,7 +103,7 @@ class Actions:
     async def _pause(self, request: Request, session: Session, form: FormData) -> Response:
         if (org := request.path_params["org"]) <= INT64_MAX:
             reason = str(form.get("reason", "")).strip()[:_REASON_MAX] or None
-            await self._store.pause(org, by=session.name or _NOBODY, reason=reason, now=self._now())
+            await self._store.pause(org, by=session.by, reason=reason, now=self._now())
         return seen_other("/console")
 
     async def _resume(self, request: Request, _session: Session, _form: FormData) -> Response:
@@ -135,18 +112,9 @@ class Actions:
         return seen_other("/console")
 
 
-def _wanted(asked: Mapping[str, Any]) -> tuple[Filter | None, str]:
+def _wanted(asked: Mapping[str, str]) -> tuple[Filter | None, str]:
     """What was asked for, if it is well asked and does not mean every event there is."""
-    wanted, wrong = asking.read(asked)
+    wanted, wrong = asking.read(asked, Filter)
     if wanted is not None and wanted.empty:
         return None, "Say which events: choose a filter first."
     return wanted, wrong
-
-
-def _rate(typed: str) -> tuple[int | None, str]:
-    """Events a second; nothing typed is as fast as possible."""
-    if not typed.strip():
-        return None, ""
-    if typed.isascii() and typed.isdigit() and 1 <= int(typed[:10]) <= _RATE_MAX:
-        return int(typed), ""
-    return None, f"rate: must be a whole number of events a second, from 1 to {_RATE_MAX}, or nothing"

@@ -14,14 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tiersync.console import asking, picture
-from tiersync.console.asking import Page, link
+from tiersync.console.asking import Filter, Page, link
 from tiersync.console.door import Door
 from tiersync.console.masking import masked, plain
 from tiersync.console.reasons import REASONS, why
 from tiersync.console.rendering import Renderer
 from tiersync.console.session import Session
-from tiersync.console.story import Follows, follows, outcome, timeline
-from tiersync.console.words import Calls, health
+from tiersync.console.story import follows, outcome, timeline
+from tiersync.console.words import Calls, health, why_held
 from tiersync.intake import ANY_ORG, EventStatus
 from tiersync.store import Store, known_orgs, looking
 from tiersync.webhook import INT64_MAX
@@ -32,6 +32,8 @@ MINUTES: Final = 60
 _ROWS: Final = 50
 _RECENT: Final = 5
 _KEYS: Final = 10
+_JOBS: Final = 50
+_DAY_MS: Final = 86_400_000
 
 
 class OperatorPage:
@@ -69,10 +71,6 @@ class OperatorPage:
     async def _static(self, request: Request) -> Response:
         return self._render.asset(request.path_params["name"])
 
-    def _missing(self, request: Request, session: Session, what: str) -> Response:
-        detail = f"There is no such {what}; perhaps it was purged."
-        return self._render.page("problem.html", request, session, status=404, title="Not here", detail=detail)
-
     # Overview
 
     async def _overview(self, request: Request, session: Session) -> Response:
@@ -82,6 +80,7 @@ class OperatorPage:
         backlog = await self._store.backlog(now)
         since, minutes = await self._last_hour(now)
         recent = await self._store.look(looking.trouble, _RECENT)
+        unwell = await self._store.look(looking.unwell_jobs, now - _DAY_MS, _JOBS)
         dead: dict[int, int] = {}
         for found in standing.trouble:
             if found.status == EventStatus.DEAD:
@@ -89,7 +88,7 @@ class OperatorPage:
                     dead[org] = dead.get(org, 0) + found.count
         return self._render.view(
             request, session, "overview.html", now=self._now(), title="Overview",
-            health=health(standing, orgs, [*calls.values()], now), picture=picture.draw(minutes, since),
+            health=health(standing, orgs, [*calls.values()], unwell, now), picture=picture.draw(minutes, since),
             standing=standing, due=backlog.keys_due, overdue_at=backlog.due_since, recent=recent,
             orgs=orgs, calls=calls, dead={org.org: dead.get(org.org, 0) for org in orgs},
         )  # fmt: skip
@@ -118,7 +117,7 @@ class OperatorPage:
 
     async def _events(self, request: Request, session: Session) -> Response:
         asked = asking.given(request.query_params)
-        wanted, wrong = asking.read(asked)
+        wanted, wrong = asking.read(asked, Filter)
         try:
             before = Page.model_validate(dict(request.query_params)).before
         except ValidationError as error:
@@ -152,20 +151,25 @@ class OperatorPage:
             after = 0
         event = await self._store.show_row(row, _ROWS, after) if row <= INT64_MAX else None
         if event is None:
-            return self._missing(request, session, "event")
+            return self._render.missing(request, session, "event")
         trip = await self._store.look(looking.trip, row)
         calls, body = event["adjustments"], event["body"]
+        held = await self._held(event["org"]) if event["status"] == EventStatus.PENDING else ()
         if unmasked:
             log.info("body.shown", org=event["org"], event_id=event["event_id"], event_row=row)
         replay = {"id": event["event_id"], "org": event["org"]}
         return self._render.view(
             request, session, "event.html", now=self._now(), title="Event", after="body.html",
             around={"row": row, "unmasked": unmasked, "body": plain(body) if unmasked else masked(body)},
-            event=event, steps=timeline(event, trip, calls), explained=why(event["reason"]),
+            event=event, steps=timeline(event, trip, calls, held), explained=why(event["reason"]),
             calls=[{**call, "said": outcome(call)} for call in calls],
             more=link(request.url.path, {}, after=calls[-1]["member"]) if len(calls) == _ROWS else None,
             replay_at=link("/console/replay", replay) if event["status"] != EventStatus.PENDING else None,
         )  # fmt: skip
+
+    async def _held(self, org: int) -> Sequence[str]:
+        """Why no call goes out for an org, if none does."""
+        return [*why_held(await self._store.orgs(), self._now(), org)]
 
     # Groups
 
@@ -177,14 +181,20 @@ class OperatorPage:
             after = 0
         key = await self._store.look(looking.key, sync) if sync <= INT64_MAX else None
         if key is None:
-            return self._missing(request, session, "group")
+            return self._render.missing(request, session, "group")
         found = await self._store.look(looking.members, sync, key["event"], _ROWS, after)
-        members = [{**one, "follows": follows(one), "said": outcome(one)} for one in found]
+        drifted = await self._store.look(looking.drifted, sync, key["event"], _ROWS + 1)
+        more = link(request.url.path, {}, after=found[-1]["member"]) if len(found) == _ROWS else None
         return self._render.view(
-            request, session, "group.html", now=self._now(), title="Group", key=key, members=members, first=not after,
-            drifted=sum(one["follows"] is Follows.DRIFTED for one in members),
-            more=link(request.url.path, {}, after=found[-1]["member"]) if len(found) == _ROWS else None,
+            request, session, "group.html", now=self._now(), title="Group", key=key, first=not after,
+            members=_told(found), drifted=_told(drifted[:_ROWS]), most=len(drifted) > _ROWS, more=more,
+            paged=bool(after or more), held=await self._held(key["org"]) if key["due_at"] is not None else (),
         )  # fmt: skip
+
+
+def _told(members: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Where secondaries stand, in words."""
+    return [{**one, "follows": follows(one), "said": outcome(one)} for one in members]
 
 
 def _filters(asked: Mapping[str, str], wrong: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 SPENT: Final = "_attempts_spent"
+THEN_REPLAY: Final = ", then replay"
 
 
 @dataclass(frozen=True, slots=True)

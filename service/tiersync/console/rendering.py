@@ -36,9 +36,9 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 _TONES: Final = {
-    **dict.fromkeys(("done", "follows", "finished", "closed"), "good"),
-    **dict.fromkeys(("pending", "due", "waits", "running", "paused", "half open"), "wait"),
-    **dict.fromkeys(("dead", "quarantined", "drifted", "open", "failed"), "bad"),
+    **dict.fromkeys(("done", "follows", "finished", "closed", "in step", "repaired"), "good"),
+    **dict.fromkeys(("pending", "due", "waits", "running", "paused", "half open", "under way"), "wait"),
+    **dict.fromkeys(("dead", "quarantined", "drifted", "open", "failed", "left", "unread"), "bad"),
 }
 _LEVELS: Final = {Level.WELL: "good", Level.BUSY: "good", Level.BEHIND: "wait", Level.TROUBLE: "bad"}
 
@@ -106,6 +106,13 @@ class Renderer:
         return self.page(
             "view.html", request, session, title=title, live=inner, before=before, after=after, **(around or {})
         )
+
+    def missing(
+        self, request: Request, session: Session, what: str, perhaps: str = "; perhaps it was purged"
+    ) -> Response:
+        """Say that something is not there."""
+        detail = f"There is no such {what}{perhaps}."
+        return self.page("problem.html", request, session, status=404, title="Not here", detail=detail)
 
     def _live(self, template: str, request: Request, **context: Any) -> Markup | Response:
         """The part of a view that renews itself: as part of a page, or alone as the answer to its own question.

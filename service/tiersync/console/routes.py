@@ -20,7 +20,7 @@ from tiersync import telemetry
 from tiersync.console.openapi import document
 from tiersync.errors import StoreError, StoreUnavailable
 from tiersync.intake import EventStatus
-from tiersync.store import Selection, Store, known_orgs
+from tiersync.store import Selection, Store, known_orgs, looking
 
 INT64_MAX: Final = 2**63 - 1
 
@@ -138,6 +138,7 @@ class Console:
             waiting = await self._store.backlog(now)
             self._metrics.backlog(now, waiting.keys_due, waiting.due_since, waiting.pending_since)
             self._metrics.dead(waiting.dead)
+            self._metrics.passed(await self._store.look(looking.last_passes))
         except StoreUnavailable:
             pass  # the other metrics are wanted most when the store is away
         return Response(self._metrics.text(), media_type=telemetry.CONTENT_TYPE)

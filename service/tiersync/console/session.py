@@ -26,6 +26,11 @@ class Session:
     name: str
     csrf: str
 
+    @property
+    def by(self) -> str:
+        """Who is on record for what they do."""
+        return self.name or "console"
+
 
 class Sessions:
     """Signs in and recognises. `token` is the operator token; without one nobody is let in."""

@@ -33,9 +33,11 @@ class Step:
     detail: str = ""
 
 
-def timeline(event: Mapping[str, Any], trip: Trip, calls: Sequence[Mapping[str, Any]]) -> list[Step]:
-    """Tell an event's trip; `calls` are its adjustments, the first page."""
-    return [*_arrival(event), *_planning(event, trip), *_calls(event, trip, calls), _end(event, trip)]
+def timeline(
+    event: Mapping[str, Any], trip: Trip, calls: Sequence[Mapping[str, Any]], held: Sequence[str] = ()
+) -> list[Step]:
+    """Tell an event's trip; `calls` are its adjustments, the first page, `held` is why no call goes out."""
+    return [*_arrival(event), *_planning(event, trip), *_calls(event, trip, calls), _end(event, trip, held)]
 
 
 def _arrival(event: Mapping[str, Any]) -> Iterator[Step]:
@@ -66,13 +68,14 @@ def _calls(event: Mapping[str, Any], trip: Trip, calls: Sequence[Mapping[str, An
     yield Step(Mark.BAD if bad else Mark.GOOD, "Last call", trip.last_at, f"{count(trip.attempts, 'attempt')}: {told}")
 
 
-def _end(event: Mapping[str, Any], trip: Trip) -> Step:
+def _end(event: Mapping[str, Any], trip: Trip, held: Sequence[str]) -> Step:
     at, reason = event["finished_at"], why(event["reason"]).what
     match EventStatus(event["status"]):
         case EventStatus.PENDING:
+            waits = f"no call goes out: {'; '.join(held)}" if held else ""
             if trip.next_at is not None:
-                return Step(Mark.WAITING, "Next try", trip.next_at)
-            return Step(Mark.WAITING, "Waiting", None, "to be worked on")
+                return Step(Mark.WAITING, "Next try", trip.next_at, waits)
+            return Step(Mark.WAITING, "Waiting", None, waits or "to be worked on")
         case EventStatus.DONE:
             return Step(Mark.GOOD, "Done", at, "nothing more is owed")
         case EventStatus.DEAD:

@@ -11,6 +11,11 @@ def iso(instant: int) -> str:
     return _moment(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def typed(instant: int) -> str:
+    """As it is typed into a form, UTC."""
+    return iso(instant).removesuffix("Z")
+
+
 def clock(instant: int, now: int) -> str:
     """The time of day; with the date if it is another day's."""
     moment = _moment(instant)
@@ -22,6 +27,13 @@ def clock(instant: int, now: int) -> str:
 def minute(instant: int) -> str:
     """The time of day to the minute."""
     return f"{_moment(instant):%H:%M}"
+
+
+def since(instant: int, now: int) -> str:
+    """Since when something is so, UTC: the time of day; with the date if it is another day's."""
+    moment = _moment(instant)
+    same_day = moment.date() == _moment(now).date()
+    return f"{moment:%H:%M} UTC" if same_day else f"{moment:%d %b %H:%M} UTC"
 
 
 def ago(instant: int, now: int) -> str:

@@ -8,11 +8,11 @@ from typing import Final
 
 from tiersync.capillary.codes import CODES
 from tiersync.console.asking import link
-from tiersync.console.reasons import why
-from tiersync.console.times import ago, minute, span
-from tiersync.intake import EventStatus
+from tiersync.console.reasons import THEN_REPLAY, why
+from tiersync.console.times import ago, since, span
+from tiersync.intake import ANY_ORG, EventStatus
 from tiersync.store import OrgState
-from tiersync.store.looking import Standing, Trouble, Waiting
+from tiersync.store.looking import Standing, Trouble, UnwellJob, Waiting
 
 CLOSED: Final = "closed"
 PATIENCE_MS: Final = 60_000  # work in hand is younger than this, or something is wrong
@@ -56,17 +56,24 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """How an org's calls stand in this process. None goes out for `held_s` seconds, because Capillary said later."""
+    """How an org's calls stand in this process. None goes out for `held_s` seconds, because Capillary said later.
+
+    A reconcile makes `reconcile_per_minute_max` of them, unless it is asked for with another rate.
+    """
 
     org: int
     held_s: float
     per_minute_max: int
     concurrent_max: int
+    reconcile_per_minute_max: int
 
 
-def health(standing: Standing, orgs: Sequence[OrgState], calls: Sequence[Calls], now: int) -> Health:
-    """Say how things stand."""
-    findings = [*_held_back(orgs, now), *_trouble(standing.trouble), *_waits(standing.waiting), *_held(calls)]
+def health(
+    standing: Standing, orgs: Sequence[OrgState], calls: Sequence[Calls], unwell: Sequence[UnwellJob], now: int
+) -> Health:
+    """Say how things stand. What holds everything up stands first, then what waits for somebody, then what passes."""
+    held, trouble = [*_held_back(orgs, now)], [*_trouble(standing.trouble, now)]
+    findings = [*held, *trouble, *_waits(standing.waiting, now), *_held(calls), *_unwell(unwell)]
     late = standing.oldest_at is not None and now - standing.oldest_at > PATIENCE_MS
     worst = {finding.level for finding in findings}
     if Level.TROUBLE in worst:
@@ -75,18 +82,26 @@ def health(standing: Standing, orgs: Sequence[OrgState], calls: Sequence[Calls],
         level = Level.BEHIND
     else:
         level = Level.BUSY if standing.groups or standing.pending else Level.WELL
-    said = [*_work(standing, now, late=late or bool(worst)), *_back(orgs), *_dead(standing.trouble)]
-    return Health(
-        level, "; ".join(said) + ".", sorted(findings, key=lambda finding: finding.level is not Level.TROUBLE)
-    )
+    work = [*_work(standing, now, late=late or bool(worst))]
+    said = [*why_held(orgs, now), *work, *_dead(standing.trouble)]
+    if not work:
+        said.append(_rest(standing))
+    sentence = "; ".join(said) + "."
+    return Health(level, sentence[:1].upper() + sentence[1:], findings)
 
 
-def _back(orgs: Sequence[OrgState]) -> Iterator[str]:
-    for org in orgs:
+def why_held(states: Sequence[OrgState], now: int, only: int | None = None) -> Iterator[str]:
+    """Say of each org for which no call goes out that it is so, and since when; or only of what holds one org back.
+
+    A breaker's instant is that of its last probe.
+    """
+    for org in states:
+        if only is not None and org.org not in {only, ANY_ORG}:
+            continue
         if org.paused_at is not None:
-            yield f"{named(org.org)} is paused since {minute(org.paused_at)} UTC"
+            yield f"{named(org.org)} is paused since {since(org.paused_at, now)}"
         elif org.breaker != CLOSED and org.breaker_at is not None:
-            yield f"Capillary is away for {named(org.org)} since {minute(org.breaker_at)} UTC"
+            yield f"Capillary is away for {named(org.org)}, tried last at {since(org.breaker_at, now)}"
 
 
 def _held_back(orgs: Sequence[OrgState], now: int) -> Iterator[Finding]:
@@ -97,13 +112,16 @@ def _held_back(orgs: Sequence[OrgState], now: int) -> Iterator[Finding]:
             press = (Press("Resume …", f"/console/orgs/{org.org}/resume"),)
             yield Finding(Level.BEHIND, what, "no call goes out until it is resumed; nothing is lost meanwhile", press)
         if org.breaker != CLOSED:
-            cause = why(org.breaker_reason).what or "calls failed in a row"
+            explained = why(org.breaker_reason)
             probe = (
                 f" {ago(org.breaker_until, now)}" if org.breaker_until is not None and org.breaker_until > now else ""
             )
+            cause = explained.what or "calls failed in a row"
             what = f"The breaker of {named(org.org)} is {org.breaker.replace('_', ' ')}: {cause}"
-            do = f"one call probes{probe}; it closes by itself when Capillary is well"
-            yield Finding(Level.BEHIND, what, do)
+            remedy = explained.do.removesuffix(THEN_REPLAY) or "wait until Capillary is well"
+            do = f"{remedy}; one call probes{probe}, and it closes by itself; nothing is lost meanwhile"
+            waiting = link("/console/events", {"status": EventStatus.PENDING, "org": org.org or None})
+            yield Finding(Level.BEHIND, what, do, (Press("Look", waiting),))
 
 
 def named(org: int) -> str:
@@ -113,10 +131,6 @@ def named(org: int) -> str:
 
 def _work(standing: Standing, now: int, *, late: bool) -> Iterator[str]:
     if not standing.groups and not standing.pending:
-        if not standing.trouble:
-            yield "All secondaries are in their primary's tier"
-        else:
-            yield "Nothing is waiting"
         return
     least = "at least " if standing.more else ""
     if standing.secondaries:
@@ -128,10 +142,18 @@ def _work(standing: Standing, now: int, *, late: bool) -> Iterator[str]:
         who, several = count(standing.pending, "event"), standing.pending > 1
     are = "are" if several else "is"
     age = f", oldest {span(now - standing.oldest_at)}" if standing.oldest_at is not None else ""
-    sentence = f"{who} {are} {'behind' if late else 'being worked on'}{age if late else ''}"
-    yield sentence[:1].upper() + sentence[1:]
+    yield f"{who} {are} {'behind' if late else 'being worked on'}{age if late else ''}"
     for wait in standing.waiting[:1]:
-        yield f"{_answer(wait, short=True)} since {minute(wait.since)} UTC"
+        yield f"{_answer(wait, short=True)} since {since(wait.since, now)}"
+
+
+def _rest(standing: Standing) -> str:
+    """What there is to say where nothing waits."""
+    if standing.trouble:
+        return "nothing else is waiting"
+    if standing.newest_at is None:
+        return "no event has come yet: see that the webhook is registered and switched on"
+    return "every tier change that came has reached its secondaries"
 
 
 def _dead(trouble: Sequence[Trouble]) -> Iterator[str]:
@@ -140,23 +162,25 @@ def _dead(trouble: Sequence[Trouble]) -> Iterator[str]:
             yield f"{count(many, 'event')} {'are' if many > 1 else 'is'} {status}"
 
 
-def _trouble(trouble: Sequence[Trouble]) -> Iterator[Finding]:
+def _trouble(trouble: Sequence[Trouble], now: int) -> Iterator[Finding]:
     by_reason = sorted(trouble, key=lambda found: (found.status, found.reason or ""))
     findings = []
-    for (status, reason), found in groupby(by_reason, key=lambda one: (one.status, one.reason)):
-        many = sum(one.count for one in found)
+    for (status, reason), group in groupby(by_reason, key=lambda one: (one.status, one.reason)):
+        found = [*group]
+        many, newest = sum(one.count for one in found), max(one.newest_at for one in found)
         explained, query = why(reason), {"status": status, "reason": reason}
         press = (Press("Look", link("/console/events", query)), Press("Replay …", link("/console/replay", query)))
-        what = f"{count(many, 'event')} {status}: {explained.what or 'no reason is known'}"
+        came = f"came {ago(newest, now)}" if many == 1 else f"the newest came {ago(newest, now)}"
+        what = f"{count(many, 'event')} {status}: {explained.what or 'no reason is known'}; {came}"
         findings.append((many, Finding(Level.TROUBLE, what, explained.do, press)))
     yield from (finding for _, finding in sorted(findings, key=lambda pair: -pair[0]))
 
 
-def _waits(waiting: Sequence[Waiting]) -> Iterator[Finding]:
+def _waits(waiting: Sequence[Waiting], now: int) -> Iterator[Finding]:
     for wait in waiting:
         what = (
             f"{_answer(wait)}: {count(wait.count, 'secondary', 'secondaries')} of org {wait.org} "
-            f"{'waits' if wait.count == 1 else 'wait'} since {minute(wait.since)} UTC, and will be tried again"
+            f"{'waits' if wait.count == 1 else 'wait'} since {since(wait.since, now)}, and will be tried again"
         )
         yield Finding(Level.BEHIND, what, why(wait.reason).do, (Press("Look", "/console/events?status=pending"),))
 
@@ -168,6 +192,16 @@ def _held(calls: Sequence[Calls]) -> Iterator[Finding]:
             yield Finding(
                 Level.BEHIND, f"Capillary said later: no call{whose} goes out for {max(1, int(org.held_s))} s"
             )
+
+
+def _unwell(jobs: Sequence[UnwellJob]) -> Iterator[Finding]:
+    for job in jobs:
+        whole, press = f"{job.kind.capitalize()} {job.id}", (Press("Look", f"/console/jobs/{job.id}"),)
+        if job.failed:
+            yield Finding(Level.BEHIND, f"{whole} failed: {job.detail or 'no reason is known'}", press=press)
+        else:
+            what = f"{whole} could not read {count(job.unread, 'secondary or group', 'secondaries or groups')}"
+            yield Finding(Level.BEHIND, what, "the log says why, at reconcile.unread", press)
 
 
 def _answer(wait: Waiting, *, short: bool = False) -> str:

@@ -1,18 +1,23 @@
 """What the operator's page looks at: how things stand, the last hour, a group; bounded, whatever the store holds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, func, or_, select, union_all
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, union_all
 
 from tiersync.fanout import AdjustmentStatus
-from tiersync.intake import EventStatus
-from tiersync.store.tables import adjustments, events, syncs
+from tiersync.intake import ANY_ORG, EventStatus
+from tiersync.store.jobs import JobKind, JobStatus
+from tiersync.store.reconciling import Keys
+from tiersync.store.tables import adjustments, events, jobs, syncs
 
 _MINUTE_MS: Final = 60_000
 _OWING_MAX: Final = 20_000  # adjustments that are looked at to say who waits, and why
 _KEYS_MAX: Final = 1_000
+_SAMPLE: Final = 200  # groups that are looked at to say how many secondaries a reconcile reads
+_SAMPLED_MAX: Final = 50_000  # secondaries
+_JOBS_MAX: Final = 1_000
 _TROUBLE: Final = (EventStatus.DEAD, EventStatus.QUARANTINED)
 
 
@@ -39,12 +44,24 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """So many events of an org are dead or quarantined for a reason."""
+    """So many events of an org are dead or quarantined for a reason; the newest came at `newest_at`."""
 
     org: int
     status: str
     reason: str | None
     count: int
+    newest_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnwellJob:
+    """A job that failed for `detail`, or a reconcile that could not read so many secondaries or groups."""
+
+    id: int
+    kind: str
+    failed: bool
+    detail: str | None
+    unread: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +69,10 @@ class Standing:
     """How things stand.
 
     `groups` keys have work ahead, with `secondaries` adjustments due (`more`: at least so many); the oldest unfinished
-    event came at `oldest_at`.
+    event came at `oldest_at`, the newest of all at `newest_at`.
     """
 
+    newest_at: int | None
     pending: int
     oldest_at: int | None
     groups: int
@@ -73,6 +91,19 @@ class Trip:
     last_at: int | None
     next_at: int | None
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a reconcile would read: so many groups, with about so many secondaries (`more`: at least).
+
+    In `under_way` of the groups work is owed or going on.
+    """
+
+    groups: int
+    secondaries: int
+    more: bool
+    under_way: int
 
 
 def standing(connection: Connection) -> Standing:
@@ -102,14 +133,17 @@ def standing(connection: Connection) -> Standing:
         )
     ).all()
     trouble = connection.execute(
-        select(events.c.org, events.c.status, events.c.reason, func.count())
+        select(events.c.org, events.c.status, events.c.reason, func.count(), func.max(events.c.received_at))
         .where(events.c.status.in_(_TROUBLE))
         .group_by(events.c.org, events.c.status, events.c.reason)
         .order_by(func.count().desc())
     )
     secondaries = sum(row[4] for row in rows)
     waiting = [Waiting(*row[1:]) for row in rows if row[0] and row[5] is not None]
+    last = select(func.max(events.c.id)).scalar_subquery()
+    newest_at = connection.execute(select(events.c.received_at).where(events.c.id == last)).scalar()
     return Standing(
+        newest_at=newest_at,
         pending=pending,
         oldest_at=oldest_at,
         groups=groups,
@@ -236,7 +270,94 @@ def members(connection: Connection, sync: int, newest: int | None, limit: int, a
     return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
 
 
+def drifted(connection: Connection, sync: int, newest: int | None, limit: int) -> list[dict[str, Any]]:
+    """A group's secondaries, by number, whose last adjustment since the newest tier change was given up."""
+    owing, later = adjustments.c, adjustments.alias().c
+    overtaken = exists().where(
+        later.sync == sync,
+        later.member == owing.member,
+        later.event > owing.event,
+        later.status != AdjustmentStatus.SUPERSEDED,
+    )
+    query = (
+        select(*(owing[name] for name in _MEMBER))
+        .where(owing.sync == sync, owing.status == AdjustmentStatus.DEAD, owing.event >= (newest or 0), ~overtaken)
+        .order_by(owing.member)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
+
+
 _MEMBER: Final = (
     "event", "member", "action", "tier_number", "tier_name", "status", "outcome", "reason", "code", "attempts",
     "due_at", "last_at",
 )  # fmt: skip
+
+
+def ahead(connection: Connection, keys: Keys) -> Ahead:
+    """What a reconcile of these keys would read, as far as is known here.
+
+    A secondary is known by the newest tier change of its group; of many groups the first are looked at.
+    """
+    wanted = replace(keys, since=None).conditions()
+    if keys.since is not None:  # all at once this is found sooner than for each key by itself
+        newest = exists().where(events.c.id == syncs.c.event, events.c.received_at >= keys.since)
+        wanted.append(or_(newest, syncs.c.id.in_(select(events.c.sync).where(events.c.received_at >= keys.since))))
+    if keys.group is not None:
+        wanted.append(syncs.c.group_id == keys.group)
+    groups, under_way = connection.execute(select(func.count(), func.count(syncs.c.due_at)).where(*wanted)).one()
+    sample = select(syncs.c.event).where(*wanted).order_by(syncs.c.id).limit(_SAMPLE).subquery()
+    owed = select(adjustments.c.member).join(sample, sample.c.event == adjustments.c.event).limit(_SAMPLED_MAX)
+    seen: int = connection.execute(select(func.count()).select_from(owed.subquery())).scalar_one()
+    return Ahead(
+        groups=groups,
+        secondaries=seen * groups // min(groups, _SAMPLE) if groups else 0,
+        more=seen == _SAMPLED_MAX,
+        under_way=under_way,
+    )
+
+
+def repairs(connection: Connection, job: int, limit: int) -> list[dict[str, Any]]:
+    """Adjustments that a reconcile ordered, so many at the most; those that are not done stand first."""
+    owing = adjustments.c
+    columns = [owing.sync, events.c.customer.label("primary"), events.c.tier_name]
+    columns += [owing[name] for name in _MEMBER if name != "tier_name"]
+    query = select(*columns).join(events, events.c.id == owing.event).where(events.c.job == job)
+    found: list[dict[str, Any]] = []
+    for condition in (owing.status != AdjustmentStatus.DONE, owing.status == AdjustmentStatus.DONE):
+        page = query.where(condition).order_by(owing.event, owing.member).limit(limit - len(found))
+        found += [dict(row._mapping) for row in connection.execute(page)]  # noqa: SLF001
+    return found
+
+
+def last_passes(connection: Connection) -> dict[int, int]:
+    """When the last reconcile of all the groups of each org ended, or when the first of them began if none has ended.
+
+    0 stands for every org. It is looked for among the newest jobs.
+    """
+    columns = [jobs.c[name] for name in ("selection", "at", "status", "finished_at")]
+    newest = select(*columns).where(jobs.c.kind == JobKind.RECONCILE).order_by(jobs.c.id.desc()).limit(_JOBS_MAX)
+    ended: dict[int, int] = {}
+    begun: dict[int, int] = {}
+    for selection, at, status, finished_at in connection.execute(newest):
+        if selection.keys() <= {"org"}:
+            org = selection.get("org", ANY_ORG)
+            begun[org] = at
+            if status == JobStatus.DONE:
+                ended.setdefault(org, finished_at)
+    return {**begun, **ended}
+
+
+def unwell_jobs(connection: Connection, since: int, limit: int) -> list[UnwellJob]:
+    """Of the newest jobs those that ended not well since then, and were not asked for again."""
+    columns = [jobs.c[name] for name in ("id", "kind", "selection", "status", "counts", "detail", "finished_at")]
+    found: list[UnwellJob] = []
+    seen: list[Any] = []
+    for row in connection.execute(select(*columns).order_by(jobs.c.id.desc()).limit(limit)):
+        if (row.kind, row.selection) in seen:
+            continue
+        seen.append((row.kind, row.selection))
+        failed, unread = row.status == JobStatus.FAILED, row.counts.get("unread", 0)
+        if (failed or unread) and (row.finished_at or 0) >= since:
+            found.append(UnwellJob(row.id, row.kind, failed, row.detail, unread))
+    return found

@@ -1,14 +1,14 @@
 """What a reconcile reads and writes: the keys to compare, the repairs it orders, and what became of them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, update
 
 from tiersync.fanout import AdjustmentStatus
-from tiersync.intake import Arrival
+from tiersync.intake import ANY_ORG, Arrival
 from tiersync.store.arrivals import receive
 from tiersync.store.tables import adjustments, events, syncs
 
@@ -41,6 +41,18 @@ class Keys:
     def asked(self) -> dict[str, Any]:
         """As JSON: the conditions that were given."""
         return {name: value for name, value in asdict(self).items() if value not in (None, False)}
+
+    def of_each(self, configured: Collection[int]) -> list["Keys"]:
+        """The keys of each org that is meant: each has a job of its own, so that none waits for another's Capillary.
+
+        Raises `ValueError` if the org is not configured, or if it has to be named and is not.
+        """
+        named = ", ".join(map(str, sorted(configured)))
+        if self.org is not None and self.org not in configured and ANY_ORG not in configured:
+            raise ValueError(f"{self.org} is not configured ({named})")
+        if self.org is None and (self.group or self.primary) and len(configured) > 1:
+            raise ValueError(f"several orgs are configured ({named}): name the group's")
+        return [replace(self, org=org or None) for org in ([self.org] if self.org is not None else configured)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ from prometheus_client import (
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_RECONCILED: Final = ("in_step", "spared", "drifted", "unread", "without_group", "repaired", "skipped", "dead")
+_RECONCILED: Final = (
+    *("in_step", "spared", "drifted", "under_way", "unread", "without_group"),
+    *("repaired", "skipped", "dead"),
+)
 _ATTEMPTS: Final = (1, 2, 3, 4, 6, 8, 12, 24)
 _OPERATIONS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _CODES_MAX: Final = 64
@@ -73,6 +76,18 @@ class Metrics:
         )
         for result in _RECONCILED:  # a series that begins at 0 shows its first increase
             self.reconciled.labels(result)
+        self.reconcile_interval = Gauge(
+            "tiersync_reconcile_interval_seconds",
+            "How often groups are compared by schedule; 0: only when asked for.",
+            ["org"],
+            registry=registry,
+        )
+        self.reconcile_finished = Gauge(
+            "tiersync_reconcile_finished_timestamp_seconds",
+            "When the last reconcile of an org's groups ended; before the first, when it or this process began.",
+            ["org"],
+            registry=registry,
+        )
         self.calls = Counter(
             "tiersync_capillary_calls", "Calls to Capillary, by call and answer.", ["call", "answer"], registry=registry
         )
@@ -151,6 +166,16 @@ class Metrics:
     def compared(self, result: str, count: int = 1) -> None:
         """Count members that a reconcile looked at, or repaired."""
         self.reconciled.labels(result).inc(count)
+
+    def scheduled(self, org: int, every_s: float, now: int) -> None:
+        """Say how often an org's groups are compared; `now` is epoch milliseconds."""
+        self.reconcile_interval.labels(org).set(every_s)
+        self.reconcile_finished.labels(org).set(now / 1000)
+
+    def passed(self, ended: Mapping[int, int]) -> None:
+        """Say when each org's last reconcile ended, epoch milliseconds."""
+        for org, instant in ended.items():
+            self.reconcile_finished.labels(org).set(instant / 1000)
 
     def answered(self, answer: str, seconds: float) -> None:
         """Count a delivery."""
