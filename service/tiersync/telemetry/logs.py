@@ -1,6 +1,7 @@
 """The log: structlog events with stable names, and no other fields than those that may be there."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -29,7 +30,7 @@ def configure_logging(level: str, form: str, stream: TextIO | None = None) -> No
     """Log to stderr from `level` on; `form` is json, console, or auto (console on a terminal)."""
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    renderer = structlog.dev.ConsoleRenderer(colors=_coloured(out)) if console else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -45,6 +46,10 @@ def configure_logging(level: str, form: str, stream: TextIO | None = None) -> No
     )
     # Libraries speak only when something is wrong: their request lines would hold what ours must not.
     logging.basicConfig(level=logging.WARNING, handlers=[_FromLibraries()], force=True)
+
+
+def _coloured(out: TextIO) -> bool:
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _add_trace(_logger: Any, _method: str, entry: Entry) -> Entry:
