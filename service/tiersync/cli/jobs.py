@@ -126,7 +126,7 @@ def purge(  # noqa: PLR0913 - one per filter
 
     report = with_store(look)
     if not dry_run and report["removed"]:
-        if not yes and not agrees(f"Remove {report['removed']} events for good?"):
+        if not yes and not agrees(f"Remove {showing.counted(report['removed'], 'event')} for good?"):
             raise StoreError("nothing was removed; --yes does not ask")
         report = with_store(work)
     if as_json:

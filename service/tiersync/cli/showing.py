@@ -62,7 +62,8 @@ def _tier(row: Mapping[str, Any]) -> str:
     return " ".join(part for part in (str(number) if number is not None else "", row["tier_name"] or "") if part)
 
 
-def _number(count: int, name: str) -> str:
+def counted(count: int, name: str) -> str:
+    """So many of something, in words."""
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
@@ -97,8 +98,8 @@ def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
         for row in rows
     ]
     lost = bool(rows) and table(out, _EVENT, shown)
-    counted = _number(matched, "event") if len(rows) == matched else f"{len(rows)} of {_number(matched, 'event')}"
-    said = f"{counted}." if matched else "No events."
+    all_in_all = counted(matched, "event") if len(rows) == matched else f"{len(rows)} of {counted(matched, 'event')}"
+    said = f"{all_in_all}." if matched else "No events."
     say(out, f"{said} A wider screen, a pipe and --json show what was cut." if lost else said, "dim")
 
 
@@ -163,11 +164,11 @@ def replayed(report: Mapping[str, Any]) -> None:
     if not report["matched"]:
         say(out, "No events are meant. Nothing was changed.")
     elif report.get("dry_run"):
-        say(out, f"{_number(report['matched'], 'event')} would be replayed. Nothing was changed.")
+        say(out, f"{counted(report['matched'], 'event')} would be replayed. Nothing was changed.")
     elif not _unfinished(out, report):
         say(
             out,
-            f"{_number(report['done'], 'event')} replayed: {report['due']} due again, {report['converges']} overtaken "
+            f"{counted(report['done'], 'event')} replayed: {report['due']} due again, {report['converges']} overtaken "
             f"meanwhile (their groups go to the newest tier), {report['unchanged']} unchanged (still dead, quarantined "
             "or ignored).",
         )
@@ -185,17 +186,17 @@ def purged(report: Mapping[str, Any]) -> None:
     if not report["matched"]:
         say(out, "No events are meant. Nothing was changed.")
     elif report.get("dry_run"):
-        told = f"{report['removed']} of {_number(report['matched'], 'event')} would be removed, {kept}"
+        told = f"{report['removed']} of {counted(report['matched'], 'event')} would be removed, {kept}"
         say(out, f"{told} Nothing was changed.")
     elif not _unfinished(out, report):
-        say(out, f"{_number(report['removed'], 'event')} removed, {kept}")
+        say(out, f"{counted(report['removed'], 'event')} removed, {kept}")
 
 
 def _unfinished(out: Console, report: Mapping[str, Any]) -> bool:
     if report["status"] == "done":
         return False
     how = "is left to the running server" if report["status"] == "running" else f"was {report['status']}"
-    told = f"Job {report['job']} {how}: {report['done']} of {_number(report['matched'], 'event')} done."
+    told = f"Job {report['job']} {how}: {report['done']} of {counted(report['matched'], 'event')} done."
     say(out, f"{told} See `tiersync jobs`.")
     return True
 
@@ -222,11 +223,11 @@ def reconciled(report: Mapping[str, Any]) -> None:
         if job["status"] != "done":
             how = "waits for a server" if job["status"] == "running" else f"was {job['status']}"
             why = f" ({job['why']})" if job.get("why") else ""
-            told = f"Job {job['job']} {how}{why}: {job['done']} of {_number(job['of'], 'group')} compared."
+            told = f"Job {job['job']} {how}{why}: {job['done']} of {counted(job['of'], 'group')} compared."
             say(out, f"{told} See `tiersync jobs`.")
     if report["groups"] or all(job["status"] == "done" for job in report["jobs"]):
-        counted = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in _COUNTED)
-        told = f"{_number(report['groups'], 'group')} compared: {counted}."
+        results = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in _COUNTED)
+        told = f"{counted(report['groups'], 'group')} compared: {results}."
         say(out, f"{told} Nothing was changed." if report["dry_run"] else told)
 
 
@@ -239,7 +240,7 @@ def _drifted(row: Mapping[str, Any]) -> list[Cell]:
 def imported(counts: Mapping[str, int]) -> None:
     """What an import came to."""
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"
-    say(console(), f"{_number(sum(counts.values()), 'event')} read: {told}.")
+    say(console(), f"{counted(sum(counts.values()), 'event')} read: {told}.")
 
 
 _ORG: Final = (
@@ -295,7 +296,7 @@ def jobs(found: Sequence["Job"]) -> None:
                 job.by,
                 " ".join([job.kind, *how]),
                 ", ".join(what),
-                _status(job.status) if job.detail is None else Text(f"{job.status} ({job.detail})"),
+                _status(job.status) if job.detail is None else f"{job.status} ({job.detail})",
                 f"{job.done}/{job.matched}",
                 ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in job.counts.items()),
             )
