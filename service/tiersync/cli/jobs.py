@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import sys
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from tiersync.cli import screen, showing
 from tiersync.cli.asking import INT32_MAX, Json, age, agrees, whole
@@ -149,7 +147,7 @@ async def _carry_out(  # noqa: PLR0913 - what goes on record
     """Write a job down, and work it off here unless it is left to the server."""
     from tiersync import app
 
-    with Progress(console=screen.progress_console(), transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+    with screen.progress(quiet=quiet or background) as bar:
         task = bar.add_task(kind.title(), total=None)
         clerk = app.clerk(
             loaded, store, app.now, lambda job: bar.update(task, completed=job.done, total=max(job.done, job.matched))

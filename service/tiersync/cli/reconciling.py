@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from tiersync.cli import screen, showing
 from tiersync.cli.asking import INT32_MAX, Json, instant, whole
@@ -163,7 +161,7 @@ async def _comparing(loaded: "Settings", store: Store, report: _Report, *, quiet
 
     watch = Watch(store, now=app.now, monotonic=time.monotonic, every_s=loaded.sweep_s)
     apis: dict[int, Capillary] = {}
-    with Progress(console=screen.progress_console(), transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+    with screen.progress(quiet=quiet) as bar:
         task = bar.add_task("Reconcile", total=None)
 
         def told(job: Job, found: "Findings") -> None:

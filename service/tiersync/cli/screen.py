@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.progress import Progress
 from rich.text import Text
 
 _PIPED_COLUMNS: Final = 100_000
@@ -65,9 +66,10 @@ def console() -> Console:
     return Console(width=columns, height=size.lines, highlight=False, markup=False, emoji=False, color_system=colours)
 
 
-def progress_console() -> Console:
-    """stderr, so that stdout holds results only."""
-    return Console(stderr=True)
+def progress(*, quiet: bool) -> Progress:
+    """A bar on stderr, so that stdout holds results only; none unless somebody looks at a screen that can redraw it."""
+    out = Console(stderr=True)
+    return Progress(console=out, transient=True, disable=quiet or not sys.stderr.isatty() or out.is_dumb_terminal)
 
 
 def safe(text: str, *, lines: bool = False) -> str:
