@@ -15,7 +15,7 @@ import typer
 from tests.ports import free_port
 from tiersync import settings
 from tiersync.capillary.codes import CODES
-from tiersync.cli import app as cli
+from tiersync.cli.verbs import app as cli
 from tiersync.console.reasons import REASONS
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import EventStatus

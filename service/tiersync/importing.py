@@ -69,7 +69,7 @@ def _arrival(line: bytes, orgs: Mapping[int, Policy], bytes_max: int, now: int) 
     try:
         found: Any = from_json(line)
     except ValueError as error:
-        return f"not JSON: {error}"
+        return f"not JSON: {str(error).partition(' at line')[0]}"  # of one line its place says nothing
     if not isinstance(found, dict):
         return "must be a JSON object"
     if "eventName" in found:

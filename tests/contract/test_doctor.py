@@ -1,9 +1,10 @@
-"""What `tiersync doctor` warns of: nothing that stops the service, and nothing that should stay so."""
+"""What `tiersync doctor` says: what is wrong and which setting to look at; and what should not stay so."""
 
 from pathlib import Path
 
 import pytest
 
+from tests.contract.sandbox_kit import Lab
 from tests.ports import free_port
 from tiersync.cli.checks import Finding, examine
 
@@ -13,6 +14,7 @@ RIGHT = {
     "WEBHOOK_SECRETS": "a-long-enough-secret",
     "OPERATOR_TOKEN": "a-long-enough-token",
 }
+CREDENTIALS = "TIERSYNC_CAPILLARY_USERNAME, TIERSYNC_CAPILLARY_PASSWORD"
 
 
 async def findings(monkeypatch: pytest.MonkeyPatch, folder: Path, **changed: str) -> list[Finding]:
@@ -52,3 +54,39 @@ async def test_right_settings_are_not_warned_of(monkeypatch: pytest.MonkeyPatch,
 
     assert not [finding for finding in found if finding.warns]
     assert not [finding for finding in found for secret in RIGHT.values() if secret in finding.detail]
+
+
+async def test_an_address_where_nobody_answers_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was seen, and the setting to look at."""
+    [wrong] = [finding for finding in await findings(monkeypatch, tmp_path) if not finding.ok]
+
+    assert "Capillary" == wrong.what
+    assert wrong.detail.startswith("not_connected: ")
+    assert wrong.detail.endswith(". Check TIERSYNC_CAPILLARY_URL")
+
+
+@pytest.mark.parametrize(
+    ("changed", "detail"),
+    [
+        (
+            {"CAPILLARY_PASSWORD": "wrong"},
+            f"not_authenticated (code 401): Authentication failed. Check {CREDENTIALS}",
+        ),
+        (
+            {"CAPILLARY_KEY": "sandbox-key", "CAPILLARY_SECRET": "wrong"},
+            "no_token (code 401). Check TIERSYNC_CAPILLARY_KEY, TIERSYNC_CAPILLARY_SECRET",
+        ),
+        ({"CAPILLARY_URL": "{url}/elsewhere"}, "no_such_resource (code 404). Check TIERSYNC_CAPILLARY_URL"),
+    ],
+)
+async def test_wrong_credentials_and_addresses_are_named(
+    sandbox: Lab, changed: dict[str, str], detail: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The settings that were used are named, and their values are not."""
+    url = str(sandbox.client.base_url).rstrip("/")
+    right = {"CAPILLARY_URL": url, "CAPILLARY_USERNAME": "till.sandbox", "CAPILLARY_PASSWORD": "sandbox"}
+    given = {name: value.format(url=url) for name, value in {**right, **changed}.items()}
+
+    [wrong] = [finding for finding in await findings(monkeypatch, tmp_path, **given) if not finding.ok]
+
+    assert detail == wrong.detail

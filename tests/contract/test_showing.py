@@ -1,14 +1,17 @@
 """What a person sees of a list: on a screen, wide or narrow, and in a pipe."""
 
-import io
-import re
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
+from tests.contract.terminal_kit import DIGEST, STYLE, Screen
 from tiersync.cli import showing
+from tiersync.cli.screen import Column, Fit, console, facts, safe, table
+from tiersync.demo.timeline import PACE_S, Timeline
 
-DIGEST = "sha256:" + "0123456789abcdef" * 4
 EVENT: dict[str, Any] = {
     "received_at": 1_800_000_000_000,
     "event_id": DIGEST,
@@ -25,7 +28,7 @@ EVENT: dict[str, Any] = {
 }
 REPORT: dict[str, Any] = {
     "dry_run": False,
-    "jobs": [{"job": 3, "status": "running", "done": 1, "of": 4}],
+    "jobs": [{"job": 3, "status": "running", "done": 1, "of": 4, "why": "paused"}],
     "groups": 1,
     **dict.fromkeys(("in_step", "spared", "drifted", "repaired", "left", "unread"), 1),
     "members": [
@@ -39,23 +42,6 @@ REPORT: dict[str, Any] = {
         {"org": 50_614, "program": 973, "primary": 566_998_132, "member": None, "reason": "primary_without_tier"}
     ],
 }
-
-
-class Screen(io.StringIO):
-    """A screen, or a pipe."""
-
-    def __init__(self, *, screen: bool) -> None:
-        """`screen`: somebody looks."""
-        super().__init__()
-        self._screen = screen
-
-    def said(self) -> str:
-        """Tell what is to be read on it, without bold and colours."""
-        return re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue())
-
-    def isatty(self) -> bool:
-        """Say whether somebody looks."""
-        return self._screen
 
 
 def seen(monkeypatch: pytest.MonkeyPatch, columns: int, *, screen: bool = True, colour: bool = False) -> Screen:
@@ -77,14 +63,15 @@ def seen(monkeypatch: pytest.MonkeyPatch, columns: int, *, screen: bool = True, 
 def test_a_long_id_leaves_room_on_a_narrow_screen(
     monkeypatch: pytest.MonkeyPatch, columns: int, *, screen: bool, whole: bool
 ) -> None:
-    """Narrow it is cut, wide and piped it is whole; one line stays one line where there is room for it."""
+    """Narrow it is cut and that is said, wide and piped it is whole; one line stays one line where there is room."""
     out = seen(monkeypatch, columns, screen=screen)
 
     showing.events([EVENT], 1)
 
     lines = out.said().splitlines()
     assert whole == (DIGEST in out.said())
-    assert columns == 80 or len(lines) == 3
+    assert whole != ("--json" in lines[-1]), "who sees less is told so, and how to see it all"
+    assert columns == 80 or [line for line in lines if "quarantined" in line and "field_missing" in line]
     assert not screen or columns >= max(map(len, lines))
 
 
@@ -98,7 +85,7 @@ def test_a_reconcile_says_everything_at_any_width(monkeypatch: pytest.MonkeyPatc
     said = out.said()
     assert columns >= max(map(len, said.splitlines()))
     joined = "".join(said.split())
-    for word in ("Silver", "repaired", "left", "job3waitsforaserver:1of4groupscompared", "1unread"):
+    for word in ("Silver", "repaired", "left", "job3waitsforaserver(paused):1of4groupscompared", "1unread"):
         assert word in joined.lower() or word in joined
 
 
@@ -113,3 +100,66 @@ def test_without_colour_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[32m" in told["screen"]
     assert "[32m" not in told["plain"]
     assert "\x1b" not in told["pipe"]
+
+
+COLUMNS = tuple(Column(fit.name.lower(), fit) for fit in Fit if fit is not Fit.TIME)
+CELLS = st.lists(st.tuples(*[st.text(max_size=60)] * len(COLUMNS)), min_size=1, max_size=4)
+
+
+@given(rows=CELLS, columns=st.integers(30, 220), screen=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_words_fit_any_screen(
+    monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, ...]], columns: int, *, screen: bool
+) -> None:
+    """No line is too long, nothing is obeyed, and what is not told to be cut is all there."""
+    out = seen(monkeypatch, columns, screen=screen)
+
+    cut = table(console(), COLUMNS, rows)
+
+    said = out.getvalue()
+    joined = "".join(said.split())
+    assert said.replace("\n", "").isprintable() or safe(said, lines=True) == said
+    assert not screen or columns >= max(map(cell_len, said.splitlines()))
+    assert screen or not cut
+    for row in rows if not cut and (not screen or columns < 40) else ():
+        for cell in row:
+            assert "".join(safe(cell).split()) in joined
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Gold", "Gold"),
+        ("[bold]Gold[/x] :smile:", "[bold]Gold[/x] :smile:"),
+        ("\x1b[31mGold\x07\r\n", r"\x1b[31mGold\x07\r\n"),
+        ("a\u202eb\u2066c\u2028d\ud800", r"a\u202eb\u2066c\u2028d\ud800"),
+        ("स्वर्ण 金 Ö", "स्वर्ण 金 Ö"),
+        ("நட்சத்திர\u200dம்", "நட்சத்திர\u200dம்"),
+    ],
+)
+def test_nothing_is_obeyed(monkeypatch: pytest.MonkeyPatch, text: str, shown: str) -> None:
+    """What others wrote is neither markup nor a command to the terminal; every script stays what it is."""
+    out = seen(monkeypatch, 120, colour=True)
+
+    facts(console(), [("name", text)])
+
+    assert [f"name  {shown}"] == out.said().splitlines()
+    assert "\x1b[31m" not in out.getvalue()
+
+
+@pytest.mark.parametrize(("columns", "screen"), [(40, True), (80, True), (120, True), (80, False)])
+def test_the_demo_can_be_followed_at_any_width(monkeypatch: pytest.MonkeyPatch, columns: int, *, screen: bool) -> None:
+    """What happened and what came of it are whole; a pipe has a line for each, a screen none that is too long."""
+    out = seen(monkeypatch, columns, screen=screen)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("too slow") if seconds > PACE_S else None)
+    happened, came = "adjusts Grandmother: UPGRADE to Diamond", "400 code 3045, not allowed for this customer [/red]"
+
+    with Timeline(quiet=False) as line:
+        line.act("The same again, with faults on both sides of it, and whatever else")
+        line.say("tiersync", happened, came, bad=True)
+
+    told = STYLE.sub("", out.getvalue())
+    for text in (happened, came):
+        assert text in told if not screen else "".join(text.split()) in "".join(told.split())
+    assert not screen or columns >= max(map(len, told.splitlines()))
+    assert screen or 3 == len(told.splitlines())

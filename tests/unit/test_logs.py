@@ -70,3 +70,28 @@ def test_libraries_speak_in_the_same_form(said: Said) -> None:
     assert "ValueError" in first["exception"]
     assert EMAIL not in str(first)
     assert ("warning", "Invalid HTTP request") == (second["level"], second["message"])
+
+
+class _Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "coloured"), [("TERM", "xterm", True), ("NO_COLOR", "1", False), ("TERM", "dumb", False)]
+)
+def test_a_screen_gets_colours_unless_it_wants_none(
+    said: Said, monkeypatch: pytest.MonkeyPatch, name: str, value: str, *, coloured: bool
+) -> None:
+    """NO_COLOR and a terminal that has none are heeded by the log too."""
+    out = _Screen()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(name, value)
+    configure_logging("info", "auto", out)
+
+    structlog.get_logger("a").info("service.stopped")
+
+    assert coloured == ("\x1b" in out.getvalue())
+    assert "service.stopped" in out.getvalue()
+    assert not said()

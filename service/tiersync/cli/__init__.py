@@ -1,66 +1,59 @@
-"""The verbs of `tiersync`. Each imports what it needs when it is called, so that `--help` answers at once."""
+"""The command `tiersync`. What a verb needs is imported once Ctrl-C is heeded, so that it always ends tidily."""
 
+import errno
+import io
 import os
 import sys
-from typing import Annotated
+from typing import NoReturn
 
-import typer
+__all__ = ["main"]
 
-import tiersync
-from tiersync.cli import jobs, moving, operating, orgs, reconciling, running
-from tiersync.errors import TiersyncError
-
-app = typer.Typer(
-    name="tiersync",
-    help="Keep the secondary members of Capillary user groups in their primary's tier.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+_FAILED, _MISUSED, _INTERRUPTED = 1, 2, 130
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer passes the flag
-    if wanted:
-        typer.echo(tiersync.__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None:
-    """Keep the secondary members of Capillary user groups in their primary's tier."""
-
-
-app.command()(running.serve)
-app.command()(running.sandbox)
-app.command()(running.demo)
-app.command()(running.send)
-app.add_typer(operating.events, name="events")
-app.command()(jobs.replay)
-app.command()(jobs.purge)
-app.command()(reconciling.reconcile)
-app.add_typer(jobs.jobs, name="jobs")
-app.add_typer(moving.export, name="export")
-app.command("import")(moving.import_events)
-app.command()(orgs.pause)
-app.command()(orgs.resume)
-app.command()(orgs.orgs)
-app.command()(running.migrate)
-app.command()(operating.doctor)
-
-
-def main() -> None:
+def main() -> NoReturn:
     """Run a verb. What went wrong is said in plain words on stderr: exit 2 for settings, 1 for the rest."""
     os.umask(0o077)  # what is stored holds personal data: it is nobody else's to read
+    _see_to_the_streams()
     try:
-        app()
-    except TiersyncError as error:
-        from tiersync.errors import SettingsError
+        code = _run()
+        sys.stdout.flush()
+    except OSError as error:  # of the output, if it is not said elsewhere: a full disk, a reader that has left
+        code = _FAILED
+        if error.errno != errno.EPIPE:
+            _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        # What is left of the output must not fail again at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
-        for line in str(error).splitlines():
-            typer.echo(f"tiersync: {line}", err=True)
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+
+def _run() -> int:
+    try:
+        from tiersync.cli.verbs import app
+        from tiersync.errors import SettingsError, TiersyncError
+
+        try:
+            app()
+        except TiersyncError as error:
+            _complain(str(error))
+            return _MISUSED if isinstance(error, SettingsError) else _FAILED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else _FAILED if ended.code else 0
+    return 0
+
+
+def _complain(text: str) -> None:
+    from tiersync.cli.screen import complain
+
+    complain(text)
+
+
+def _see_to_the_streams() -> None:
+    """Whoever closed stdout or stderr wants to hear nothing; what an encoding cannot say is written as its escape."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from tiersync import app, settings
 from tiersync.capillary import NotTried
 from tiersync.errors import SettingsError
-from tiersync.settings import Settings
+from tiersync.settings import OrgSettings, Settings
 from tiersync.store import database
 
 _SECRET_CHARS_MIN = 16
+_ADDRESS = frozenset({"not_connected", "no_answer", "no_such_resource", "redirected", "unreadable_answer"})
+_CREDENTIALS = frozenset({"no_token", "not_authenticated", "not_authorised", "org_invalid"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ async def examine() -> list[Finding]:
         return [Finding("settings", ok=False, detail=line) for line in str(error).splitlines()]
     missing = settings.missing_to_serve(loaded)
     findings = [Finding("settings", ok=False, detail=line) for line in missing] or [
-        Finding("settings", ok=True, detail=f"{len(loaded.by_org())} org(s)")
+        Finding("settings", ok=True, detail="1 org" if len(loaded.by_org()) == 1 else f"{len(loaded.by_org())} orgs")
     ]
     findings += _advice(loaded)
     ok, detail = await database.examine(url)
@@ -74,4 +76,18 @@ async def _credentials(loaded: Settings) -> AsyncIterator[Finding]:
         elif isinstance(problem, NotTried):
             yield Finding(what, ok=False, detail="no call was possible within the limits")
         else:
-            yield Finding(what, ok=False, detail=f"{problem.reason} (code {problem.code}) {problem.message}".strip())
+            said = f"{problem.reason} (code {problem.code})" if problem.code else problem.reason
+            told = ": ".join(part for part in (said, problem.message) if part)
+            check = ", ".join(_to_check(problem.reason, org if loaded.orgs else None, values))
+            yield Finding(what, ok=False, detail=f"{told}. Check {check}" if check else told)
+
+
+def _to_check(reason: str, org: int | None, values: OrgSettings) -> Iterator[str]:
+    """The settings that may be to blame, named as they were set."""
+    names = ["capillary_url", "capillary_proxy", "capillary_ca_file"] if reason in _ADDRESS else []
+    if reason in _CREDENTIALS:
+        own = ("key", "secret") if values.capillary_key else ("username", "password")
+        names = [f"capillary_{name}" for name in own]
+    for name in names:
+        if getattr(values, name) is not None:
+            yield f"{settings.PREFIX}{name.upper()}" if org is None else f"orgs.{org}.{name}"

@@ -1,20 +1,22 @@
-"""What the operator's verbs share: the filters of events, and the store that they work on."""
+"""What the operator's verbs share: the filters of events, the settings, the store that they work on, who asks."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar
+import getpass
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from tiersync.errors import StoreError
+from tiersync import settings
+from tiersync.cli.asking import INT32_MAX, instant, text, whole
+from tiersync.cli.screen import complain
+from tiersync.errors import StoreError, StoreUnavailable
 from tiersync.intake import EventStatus
-from tiersync.store import Selection, Store
+from tiersync.store import Selection, Store, database
 
 T = TypeVar("T")
-
-_SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60}
 
 
 def _status(value: str) -> EventStatus:
@@ -25,16 +27,23 @@ def _status(value: str) -> EventStatus:
 
 
 StatusOption = Annotated[
-    EventStatus | None, typer.Option(parser=_status, metavar=f"[{'|'.join(EventStatus)}]", help="Where it stands.")
+    EventStatus | None,
+    typer.Option(parser=_status, metavar="STATUS", help=f"Where it stands: {', '.join(EventStatus)}."),
 ]
-ReasonOption = Annotated[str | None, typer.Option(help="Why it stands there.")]
-OrgOption = Annotated[int | None, typer.Option(help="The org's id.")]
-ProgramOption = Annotated[int | None, typer.Option(help="The program's id.")]
-CustomerOption = Annotated[int | None, typer.Option(help="The primary's customer id.")]
-SinceOption = Annotated[str | None, typer.Option(help="Received at or after, e.g. 2026-01-31 or 2026-01-31T08:00Z.")]
-UntilOption = Annotated[str | None, typer.Option(help="Received before.")]
-EventIds = Annotated[list[str] | None, typer.Argument(metavar="[EVENT_ID]...", help="Which events.")]
-RateOption = Annotated[int | None, typer.Option(min=1, help="Events a second at the most.")]
+ReasonOption = Annotated[str | None, typer.Option(parser=text, metavar="REASON", help="Why it stands there.")]
+OrgOption = Annotated[int | None, typer.Option(parser=whole(0), metavar="ID", help="The org's id.")]
+ProgramOption = Annotated[int | None, typer.Option(parser=whole(1), metavar="ID", help="The program's id.")]
+CustomerOption = Annotated[int | None, typer.Option(parser=whole(1), metavar="ID", help="The primary's customer id.")]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Received at or after, e.g. 2026-01-31 or 2026-01-31T08:00Z."),
+]
+UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Received before.")]
+EventIds = Annotated[list[str] | None, typer.Argument(parser=text, metavar="EVENT_ID", help="Which events.")]
+RateOption = Annotated[
+    int | None, typer.Option(parser=whole(1, INT32_MAX), metavar="N", help="Events a second at the most.")
+]
+LimitOption = Annotated[int, typer.Option(parser=whole(1, INT32_MAX), metavar="N", help="How many, the newest first.")]
 
 
 def selected(  # noqa: PLR0913 - one per filter
@@ -53,43 +62,46 @@ def selected(  # noqa: PLR0913 - one per filter
     return Selection(ids, status, reason, org, program, customer, *times)
 
 
-def instant(value: str | None, option: str) -> int | None:
-    """An ISO date or time as epoch milliseconds; without an offset it is UTC."""
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{value!r} is no ISO date or time. Example: {option} 2026-01-31T08:00Z", param_hint=option
-        ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def age(value: str | None, option: str) -> timedelta | None:
-    """An age such as 30d, 12h or 45m."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,6})([dhm])", value)
-    if found is None:
-        raise typer.BadParameter(f"{value!r} is no age. Example: {option} 30d (or 12h, 45m)", param_hint=option)
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+def configured() -> settings.Settings:
+    """The settings; a variable that looks like one and is none is named on stderr."""
+    loaded = settings.load()
+    for line in settings.unknown_variables(os.environ):
+        complain(line)
+    return loaded
 
 
 def with_store(work: Callable[[Store, Any], Awaitable[T]]) -> T:
     """Work on the store that the settings name; it hears the settings too."""
-    from tiersync import app, settings
-    from tiersync.store import database
+    from tiersync import app
 
-    loaded = settings.load()
+    loaded = configured()
     path = database.address(loaded.database_url)
     if not database.exists(path):
         raise StoreError(
-            f"there is no database at {path.database} yet: start `tiersync serve`, or set TIERSYNC_DATABASE_URL"
+            f"{database.VARIABLE}: there is no database at {path.database} yet: start `tiersync serve`, or name another"
         )
 
     async def run() -> T:
         async with app.store(loaded) as store:
             return await work(store, loaded)
 
-    return asyncio.run(run())
+    with naming_the_database():
+        return asyncio.run(run())
+
+
+@contextmanager
+def naming_the_database() -> Iterator[None]:
+    """Whoever reads that the database cannot be used reads which setting names it."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        named = str(error).startswith(database.VARIABLE)
+        raise StoreUnavailable(str(error) if named else f"{database.VARIABLE}: {error}") from None
+
+
+def whoever() -> str:
+    """The name of whoever runs the command, for the record; a container may run under a number without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,19 +1,18 @@
 """The verbs about many events at once: replay, purge, jobs. Each leaves a job on record."""
 
 import asyncio
-import getpass
 import json
-import sys
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
-from tiersync.cli import showing
+from tiersync.cli import screen, showing
+from tiersync.cli.asking import INT32_MAX, Json, age, agrees, whole
 from tiersync.cli.filters import (
     CustomerOption,
     EventIds,
+    LimitOption,
     OrgOption,
     ProgramOption,
     RateOption,
@@ -21,15 +20,20 @@ from tiersync.cli.filters import (
     SinceOption,
     StatusOption,
     UntilOption,
-    age,
     selected,
+    whoever,
     with_store,
 )
-from tiersync.cli.running import Json
+from tiersync.cli.helping import Command, Group
 from tiersync.errors import StoreError
 from tiersync.store import Job, JobKind, Selection, Store
 
-jobs = typer.Typer(help="Look at replays, purges and reconciles, and cancel them.", rich_markup_mode=None)
+jobs = typer.Typer(
+    cls=Group,
+    help="List replays, purges and reconciles, the newest first; or cancel one.",
+    subcommand_metavar="[COMMAND [ARGS]...]",
+    rich_markup_mode=None,
+)
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and end.")]
 Background = Annotated[bool, typer.Option("--background", help="Leave the work to the running server.")]
@@ -71,8 +75,9 @@ def replay(  # noqa: PLR0913 - one per filter
         typer.echo(json.dumps(report))
     else:
         showing.replayed(report)
-    if report["matched"] < len(selection.ids):
-        raise StoreError(f"{len(selection.ids) - report['matched']} of these events are not stored")
+    if (missing := len(selection.ids) - report["matched"]) > 0:
+        few = selection.ids[0] if len(selection.ids) == 1 else f"{missing} of these events"
+        raise StoreError(f"{few}: not stored, or left out by a filter; see `tiersync events list`")
 
 
 def purge(  # noqa: PLR0913 - one per filter
@@ -119,8 +124,8 @@ def purge(  # noqa: PLR0913 - one per filter
 
     report = with_store(look)
     if not dry_run and report["removed"]:
-        if not yes and not typer.confirm(f"Remove {report['removed']} events for good?", err=True):
-            raise typer.Exit(1)
+        if not yes and not agrees(f"Remove {showing.counted(report['removed'], 'event')} for good?"):
+            raise StoreError("nothing was removed; --yes does not ask")
         report = with_store(work)
     if as_json:
         typer.echo(json.dumps(report))
@@ -142,7 +147,7 @@ async def _carry_out(  # noqa: PLR0913 - what goes on record
     """Write a job down, and work it off here unless it is left to the server."""
     from tiersync import app
 
-    with Progress(console=showing.progress_console(), transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+    with screen.progress(quiet=quiet or background) as bar:
         task = bar.add_task(kind.title(), total=None)
         clerk = app.clerk(
             loaded, store, app.now, lambda job: bar.update(task, completed=job.done, total=max(job.done, job.matched))
@@ -150,7 +155,7 @@ async def _carry_out(  # noqa: PLR0913 - what goes on record
         job = await store.begin_job(
             kind,
             selection,
-            by=getpass.getuser(),
+            by=whoever(),
             now=app.now(),
             force=force,
             rate=rate,
@@ -162,10 +167,9 @@ async def _carry_out(  # noqa: PLR0913 - what goes on record
         try:
             ended = await clerk.work_off(job)
         except asyncio.CancelledError:
-            typer.echo(
-                f"tiersync: job {job.id} is not over: a server goes on with it within {loaded.lease_s:g} s; "
-                f"`tiersync jobs cancel {job.id}` ends it",
-                err=True,
+            screen.complain(
+                f"job {job.id} is not over: a server goes on with it within {loaded.lease_s:g} s; "
+                f"`tiersync jobs cancel {job.id}` ends it"
             )
             raise
     return _report(ended or await store.job(job.id) or job)
@@ -180,7 +184,7 @@ def _report(job: Job) -> dict[str, Any]:
 @jobs.callback(invoke_without_command=True)
 def list_jobs(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
+    limit: LimitOption = 20,
     as_json: Json = False,
 ) -> None:
     """List replays, purges and reconciles, the newest first."""
@@ -197,14 +201,16 @@ def list_jobs(
         showing.jobs(found)
 
 
-@jobs.command("cancel")
-def cancel_job(job: Annotated[int, typer.Argument(min=1, metavar="ID", help="The job's number.")]) -> None:
+@jobs.command("cancel", cls=Command)
+def cancel_job(
+    job: Annotated[int, typer.Argument(parser=whole(1, INT32_MAX), metavar="ID", help="The job's number.")],
+) -> None:
     """End a job before its time; what it did stays done."""
 
     async def work(store: Store, _: Any) -> tuple[Job | None, Job | None]:
         from tiersync import app
 
-        return await store.cancel_job(job, by=getpass.getuser(), now=app.now()), await store.job(job)
+        return await store.cancel_job(job, by=whoever(), now=app.now()), await store.job(job)
 
     cancelled, found = with_store(work)
     if found is None:

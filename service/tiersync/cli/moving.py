@@ -1,16 +1,19 @@
 """The verbs that carry events out and in: export and import, as JSON Lines."""
 
 import json
+import signal
 import sys
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from tiersync.cli import showing
+from tiersync.cli.asking import Json
 from tiersync.cli.filters import (
     CustomerOption,
     OrgOption,
@@ -22,16 +25,17 @@ from tiersync.cli.filters import (
     selected,
     with_store,
 )
-from tiersync.cli.running import Json
+from tiersync.cli.helping import Command, Group
+from tiersync.cli.screen import complain
 from tiersync.errors import StoreError
 from tiersync.store import Store
 
-export = typer.Typer(help="Write what is stored as JSON Lines.", no_args_is_help=True, rich_markup_mode=None)
+export = typer.Typer(cls=Group, help="Write what is stored as JSON Lines.", no_args_is_help=True, rich_markup_mode=None)
 
 _PAGE: Final = 500
 
 
-@export.command("events")
+@export.command("events", cls=Command)
 def export_events(  # noqa: PLR0913 - one per filter
     status: StatusOption = None,
     reason: ReasonOption = None,
@@ -56,7 +60,7 @@ def export_events(  # noqa: PLR0913 - one per filter
     _write(pages)
 
 
-@export.command("adjustments")
+@export.command("adjustments", cls=Command)
 def export_adjustments(  # noqa: PLR0913 - one per filter
     status: StatusOption = None,
     reason: ReasonOption = None,
@@ -112,15 +116,32 @@ def import_events(
             async for line in take_in(store, lines, orgs, bytes_max=bytes_max, now=app.now):
                 counts[line.result] += 1
                 if line.problem:
-                    typer.echo(f"tiersync: line {line.number}: {line.problem}", err=True)
+                    complain(f"line {line.number}: {line.problem}")
 
-    with_store(work)
+    with _interrupted_at_once():
+        with_store(work)
     if as_json:
         typer.echo(json.dumps(counts))
     else:
         showing.imported(counts)
     if counts["refused"]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the wait for a line too: asyncio would only cancel the task, which hears of it after the line."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # what is ignored stays ignored
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _opened(file: Path) -> Any:

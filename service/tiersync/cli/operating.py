@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from tiersync.cli import showing
+from tiersync.cli.asking import INT32_MAX, Json, text, whole
 from tiersync.cli.filters import (
     CustomerOption,
+    LimitOption,
     OrgOption,
     ProgramOption,
     ReasonOption,
@@ -19,16 +21,16 @@ from tiersync.cli.filters import (
     selected,
     with_store,
 )
-from tiersync.cli.running import Json
+from tiersync.cli.helping import Command, Group
 from tiersync.errors import StoreError
 from tiersync.store import Selection, Store
 
 events = typer.Typer(
-    help="Look at what was received and what became of it.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group, help="Look at what was received and what became of it.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
-@events.command("list")
+@events.command("list", cls=Command)
 def list_events(  # noqa: PLR0913 - one per filter
     status: StatusOption = None,
     reason: ReasonOption = None,
@@ -37,7 +39,7 @@ def list_events(  # noqa: PLR0913 - one per filter
     customer: CustomerOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50,
+    limit: LimitOption = 50,
     as_json: Json = False,
 ) -> None:
     """List events, the newest first."""
@@ -53,12 +55,12 @@ def list_events(  # noqa: PLR0913 - one per filter
         showing.events(rows, matched)
 
 
-@events.command("show")
+@events.command("show", cls=Command)
 def show_event(
-    event_id: Annotated[str, typer.Argument(help="The event's id.")],
+    event_id: Annotated[str, typer.Argument(parser=text, metavar="EVENT_ID", help="The event's id.")],
     org: OrgOption = None,
     body: Annotated[bool, typer.Option("--body", help="Show the raw body too; it may hold personal data.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many adjustments.")] = 100,
+    limit: Annotated[int, typer.Option(parser=whole(1, INT32_MAX), metavar="N", help="How many adjustments.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Show one event: where it stands, and each secondary's adjustment."""
@@ -66,12 +68,13 @@ def show_event(
     async def work(store: Store, _: Any) -> dict[str, Any] | None:
         found = await store.list_events(Selection(ids=(event_id,), org=org), 2)
         if len(found) > 1:
-            raise typer.BadParameter("several orgs have this event: name one", param_hint="--org")
+            raise typer.BadParameter("several orgs have this event: name one", param_hint="'--org'")
         return await store.show_event(found[0]["org"], event_id, limit) if found else None
 
     event = with_store(work)
     if event is None:
-        raise StoreError(f"no event {event_id}" + (f" of org {org}" if org is not None else ""))
+        of = f" of org {org}" if org is not None else ""
+        raise StoreError(f"there is no event {event_id}{of}: see `tiersync events list`")
     raw = event.pop("body")
     if body:
         event["body"] = raw.decode("utf-8", "replace")

@@ -1,6 +1,5 @@
 """The verbs about orgs: pause, resume, orgs. They work on the tables; every running process obeys within a second."""
 
-import getpass
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -9,17 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from tiersync.cli import showing
-from tiersync.cli.filters import with_store
-from tiersync.cli.running import Json
+from tiersync.cli.asking import Json, text, whole
+from tiersync.cli.filters import whoever, with_store
 from tiersync.errors import StoreError
 from tiersync.store import OrgState, Store, known_orgs
 
-OrgArgument = Annotated[int, typer.Argument(min=0, metavar="ORG", help="The org's id; 0 is every org.")]
+OrgArgument = Annotated[int, typer.Argument(parser=whole(0), metavar="ORG", help="The org's id; 0 is every org.")]
 
 
 def pause(
     org: OrgArgument,
-    reason: Annotated[str | None, typer.Option(help="Why, for whoever finds it paused.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(parser=text, metavar="REASON", help="Why, for whoever finds it paused.")
+    ] = None,
 ) -> None:
     """Make no calls for an org until it is resumed; what comes in is received and kept."""
 
@@ -27,7 +28,7 @@ def pause(
         from tiersync import app
 
         _check(org, [*loaded.by_org(), *(state.org for state in await store.orgs())])
-        return await store.pause(org, by=getpass.getuser(), reason=reason, now=app.now())
+        return await store.pause(org, by=whoever(), reason=reason, now=app.now())
 
     done = with_store(work)
     typer.echo(f"{_named(org)} is paused." if done else f"{_named(org)} was paused already.")
@@ -60,7 +61,7 @@ def orgs(as_json: Json = False) -> None:
 def _check(org: int, known: Iterable[int]) -> None:
     if org and org not in known:
         named = ", ".join(map(str, sorted({*known} - {0}))) or "none by its id"
-        raise typer.BadParameter(f"{org} is not configured ({named}); 0 pauses every org", param_hint="ORG")
+        raise typer.BadParameter(f"{org} is not configured ({named}); 0 pauses every org", param_hint="'ORG'")
 
 
 def _named(org: int) -> str:

@@ -1,9 +1,7 @@
 """The verb that compares groups with their primaries in Capillary, and has repaired what differs."""
 
 import asyncio
-import getpass
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 
-from tiersync.cli import showing
-from tiersync.cli.filters import OrgOption, ProgramOption, instant, with_store
-from tiersync.cli.running import Json
+from tiersync.cli import screen, showing
+from tiersync.cli.asking import INT32_MAX, Json, instant, whole
+from tiersync.cli.filters import OrgOption, ProgramOption, whoever, with_store
 from tiersync.errors import SettingsError
-from tiersync.store import Job, Keys, Store
+from tiersync.intake import ANY_ORG
+from tiersync.store import Job, Keys, OrgState, Store
 
 if TYPE_CHECKING:
     from tiersync.capillary import Capillary
@@ -36,6 +34,7 @@ class _Report:
     jobs: list[Job] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
     unread: list[dict[str, Any]] = field(default_factory=list)
+    orgs: list[OrgState] = field(default_factory=list)
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -45,7 +44,10 @@ class _Report:
         results = Counter(row["result"] for row in self.members)
         return {
             "dry_run": self.dry_run,
-            "jobs": [{"job": job.id, "status": job.status, "done": job.done, "of": job.matched} for job in self.jobs],
+            "jobs": [
+                {"job": job.id, "status": job.status, "done": job.done, "of": job.matched, "why": self._waits_for(job)}
+                for job in self.jobs
+            ],
             "groups": sum(job.done for job in self.jobs),
             "in_step": counts["in_step"],
             "spared": counts["spared"] + results["skipped"],
@@ -57,6 +59,17 @@ class _Report:
             "not_read": self.unread,
         }
 
+    def _waits_for(self, job: Job) -> str | None:
+        """What keeps a job from going on, if it is known."""
+        if job.status == "running":
+            for state in self.orgs:
+                if state.org in {ANY_ORG, job.selection.get("org", ANY_ORG)}:
+                    if state.paused_at is not None:
+                        return "paused"
+                    if state.breaker != "closed":
+                        return f"Capillary away, {state.breaker_reason}"
+        return None
+
     @property
     def is_well(self) -> bool:
         """Whether everything was compared, and nothing is left."""
@@ -67,14 +80,23 @@ class _Report:
 def reconcile(  # noqa: PLR0913 - one per filter
     org: OrgOption = None,
     program: ProgramOption = None,
-    group: Annotated[int | None, typer.Option(min=1, help="One group, by its id in Capillary.")] = None,
-    primary: Annotated[
-        int | None, typer.Option(min=1, help="One primary's group, also if nothing was ever heard of it.")
+    group: Annotated[
+        int | None, typer.Option(parser=whole(1), metavar="ID", help="One group, by its id in Capillary.")
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Primaries of whom an event came since, e.g. 2026-01-31.")] = None,
+    primary: Annotated[
+        int | None,
+        typer.Option(parser=whole(1), metavar="ID", help="One primary's group, also if nothing was ever heard of it."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Primaries of whom an event came since, e.g. 2026-01-31.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only: no adjustment, nothing ordered.")] = False,
-    rate: Annotated[int | None, typer.Option(min=1, help="Calls a minute at the most.")] = None,
-    wait: Annotated[int, typer.Option(min=0, help="How long to wait for the repairs, seconds.")] = 60,
+    rate: Annotated[
+        int | None, typer.Option(parser=whole(1, INT32_MAX), metavar="N", help="Calls a minute at the most.")
+    ] = None,
+    wait: Annotated[
+        int, typer.Option(parser=whole(0, INT32_MAX), metavar="SECONDS", help="How long to wait for the repairs.")
+    ] = 60,
     background: Annotated[bool, typer.Option("--background", help="Leave the work to the running server.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -92,9 +114,8 @@ def reconcile(  # noqa: PLR0913 - one per filter
         wanted = _of_each(keys, loaded)
         report = _Report(dry_run)
         if background:
-            report.jobs = [
-                await store.begin_reconcile(each, by=getpass.getuser(), now=_now(), rate=rate) for each in wanted
-            ]
+            report.jobs = [await store.begin_reconcile(each, by=whoever(), now=_now(), rate=rate) for each in wanted]
+            report.orgs = await store.orgs()
             return report
         if missing := settings.missing_to_serve(loaded):
             raise SettingsError("\n".join(missing))
@@ -102,6 +123,7 @@ def reconcile(  # noqa: PLR0913 - one per filter
         async with _comparing(loaded, store, report, quiet=as_json) as comparing:
             for each in wanted:
                 report.jobs.append(await _carry_out(store, comparing, each, rate))
+            report.orgs = await store.orgs()
         await _see_repairs(store, report, wait)
         return report
 
@@ -118,7 +140,7 @@ def _of_each(keys: Keys, loaded: "Settings") -> list[Keys]:
     try:
         return keys.of_each(loaded.by_org())
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--org") from None
+        raise typer.BadParameter(str(error), param_hint="'--org'") from None
 
 
 def _now() -> int:
@@ -135,7 +157,7 @@ async def _comparing(loaded: "Settings", store: Store, report: _Report, *, quiet
 
     watch = Watch(store, now=app.now, monotonic=time.monotonic, every_s=loaded.sweep_s)
     apis: dict[int, Capillary] = {}
-    with Progress(console=showing.progress_console(), transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+    with screen.progress(quiet=quiet) as bar:
         task = bar.add_task("Reconcile", total=None)
 
         def told(job: Job, found: "Findings") -> None:
@@ -168,15 +190,13 @@ def _take_down(report: _Report, found: "Findings") -> None:
 
 async def _carry_out(store: Store, comparing: Any, keys: Keys, rate: int | None) -> Job:
     job = await store.begin_reconcile(
-        keys, by=getpass.getuser(), now=_now(), rate=rate, owner=comparing.owner, until=comparing.until
+        keys, by=whoever(), now=_now(), rate=rate, owner=comparing.owner, until=comparing.until
     )
     try:
         ended = await comparing.work_off(job)
     except asyncio.CancelledError:
-        typer.echo(
-            f"tiersync: job {job.id} is not over: a running server goes on with it; "
-            f"`tiersync jobs cancel {job.id}` ends it",
-            err=True,
+        screen.complain(
+            f"job {job.id} is not over: a running server goes on with it; `tiersync jobs cancel {job.id}` ends it"
         )
         raise
     return ended or await store.job(job.id) or job

@@ -1,24 +1,22 @@
-"""How the verbs print for a person. Piped, narrow or without colour, the same words remain."""
+"""What the verbs print for a person. Piped, narrow or without colour, the same words remain."""
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from tiersync.cli.screen import Cell, Column, Fit, console, facts, safe, say, table
 
 if TYPE_CHECKING:
     from tiersync.cli.checks import Finding
     from tiersync.store import Job, OrgState
 
-_PIPED_WIDTH: Final = 1000
-_WIDE: Final = 160
-_ID_CHARS_MIN: Final = 12
 _COLOURS: Final = {
     "done": "green",
     "repaired": "green",
+    "working": "green",
     "left": "bold red",
     "pending": "cyan",
     "due": "cyan",
@@ -26,20 +24,14 @@ _COLOURS: Final = {
     "dead": "bold red",
     "failed": "bold red",
     "quarantined": "bold red",
+    "Capillary away": "bold red",
+    "paused": "bold yellow",
     "superseded": "dim",
     "ignored": "dim",
     "skipped": "dim",
 }
-
-
-def console() -> Console:
-    """stdout; a pipe gets wide lines, so that nothing is cut for want of a screen."""
-    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, soft_wrap=False)
-
-
-def progress_console() -> Console:
-    """stderr, so that stdout holds results only."""
-    return Console(stderr=True)
+_IDS_SHOWN_MAX: Final = 3
+_COUNTED: Final = ("in_step", "spared", "drifted", "repaired", "left", "unread")
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,204 +53,276 @@ def _status(value: str) -> Text:
     return Text(value, style=_COLOURS.get(value, ""))
 
 
+def _or_nothing(value: object) -> str:
+    return str(value or "")
+
+
 def _tier(row: Mapping[str, Any]) -> str:
     number = row["tier_number"]
     return " ".join(part for part in (str(number) if number is not None else "", row["tier_name"] or "") if part)
 
 
+def counted(count: int, name: str) -> str:
+    """So many of something, in words."""
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+_EVENT: Final = (
+    Column("received (UTC)", Fit.TIME),
+    Column("event", Fit.ID),
+    Column("org", Fit.SPARE),
+    Column("program", Fit.SPARE),
+    Column("customer"),
+    Column("action", Fit.TEXT),
+    Column("tier", Fit.TEXT),
+    Column("status"),
+    Column("reason", Fit.TEXT),
+)
+
+
 def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
     """A table of events."""
     out = console()
-    narrow = out.is_terminal and out.width < _WIDE
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("received (UTC)", "event", "org", "program", "customer", "action", "tier", "status", "reason"):
-        if not (narrow and name in {"org", "program"}):
-            table.add_column(name, overflow="fold", no_wrap=narrow and name in {"event", "customer", "status"})
-    for row in rows:
-        when, event_id = _when(row["received_at"]), row["event_id"]
-        if narrow:
-            when, event_id = when.partition("-")[2], _short(event_id, out.width)
-        table.add_row(
-            when,
-            Text(event_id),
-            *([] if narrow else [str(row["org"]), str(row["program"] or "")]),
-            str(row["customer"] or ""),
+    shown = [
+        (
+            _when(row["received_at"]),
+            row["event_id"],
+            str(row["org"]),
+            _or_nothing(row["program"]),
+            _or_nothing(row["customer"]),
             row["action"] or (row["kind"] if row["kind"] == "reconcile" else row["name"]),
-            Text(_tier(row)),
+            _tier(row),
             _status(row["status"]),
-            row["reason"] or "",
+            _or_nothing(row["reason"]),
         )
-    if rows:
-        out.print(table)
-    out.print(f"{len(rows)} of {matched} events" if matched else "No events.", style="dim")
+        for row in rows
+    ]
+    lost = bool(rows) and table(out, _EVENT, shown)
+    all_in_all = counted(matched, "event") if len(rows) == matched else f"{len(rows)} of {counted(matched, 'event')}"
+    said = f"{all_in_all}." if matched else "No events."
+    say(out, f"{said} A wider screen, a pipe and --json show what was cut." if lost else said, "dim")
 
 
-def _short(event_id: str, width: int) -> str:
-    """An id that leaves room for the rest on a narrow screen; --json and a pipe have it whole."""
-    room = max(_ID_CHARS_MIN, width // 5)
-    return event_id if len(event_id) <= room else f"{event_id[: room - 1]}…"
+_ADJUSTMENT: Final = (
+    Column("member"),
+    Column("tier", Fit.TEXT),
+    Column("status"),
+    Column("outcome"),
+    Column("reason", Fit.TEXT),
+    Column("code"),
+    Column("attempts"),
+    Column("next try (UTC)", Fit.TIME),
+    Column("message", Fit.TEXT),
+)
 
 
 def event(row: Mapping[str, Any]) -> None:
     """One event and its adjustments."""
     out = console()
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
-    facts.add_row("event", Text(row["event_id"]))
-    facts.add_row("status", _status(row["status"]))
-    for name in ("reason", "detail", "name", "org", "program", "customer", "member", "duplicates"):
-        if row[name]:
-            facts.add_row(name, Text(str(row[name])))
-    facts.add_row("tier", Text(_tier(row)))
-    facts.add_row("received (UTC)", _when(row["received_at"]))
-    facts.add_row("finished (UTC)", _when(row["finished_at"]))
-    out.print(facts)
+    named = ("reason", "detail", "name", "org", "program", "customer", "member", "duplicates")
+    facts(
+        out,
+        [
+            ("event", row["event_id"]),
+            ("status", _status(row["status"])),
+            *((name, _or_nothing(row[name])) for name in named),
+            ("tier", _tier(row)),
+            ("received (UTC)", _when(row["received_at"])),
+            ("finished (UTC)", _when(row["finished_at"])),
+        ],
+    )
     if row["adjustments"]:
         _adjustments(out, row)
     if "body" in row:
-        out.print("\n[bold]body[/bold]")
-        out.print(Text(row["body"]), soft_wrap=True)
+        out.print(Text("\nbody", "bold"))
+        out.print(Text(safe(row["body"], lines=True)), soft_wrap=True)
 
 
 def _adjustments(out: Console, row: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in row["adjustment_counts"].items())
-    out.print(f"\n[bold]adjustments[/bold]: {counts}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("member", "tier", "status", "outcome", "reason", "code", "attempts", "next try (UTC)", "message"):
-        table.add_column(name, overflow="fold")
-    for owed in row["adjustments"]:
-        table.add_row(
+    out.print(Text.assemble("\n", ("adjustments", "bold"), f": {counts}"))
+    shown = [
+        (
             str(owed["member"]),
-            Text(_tier(owed)),
+            _tier(owed),
             _status(owed["status"]),
-            owed["outcome"] or "",
-            owed["reason"] or "",
-            str(owed["code"] or ""),
+            _or_nothing(owed["outcome"]),
+            _or_nothing(owed["reason"]),
+            _or_nothing(owed["code"]),
             str(owed["attempts"]),
             _when(owed["due_at"]) if owed["attempts"] else "",
-            Text(owed["message"] or ""),
+            _or_nothing(owed["message"]),
         )
-    out.print(table)
-
-
-def _events(number: int) -> str:
-    return "1 event" if number == 1 else f"{number} events"
+        for owed in row["adjustments"]
+    ]
+    table(out, _ADJUSTMENT, shown)
 
 
 def replayed(report: Mapping[str, Any]) -> None:
     """What a replay did, or would do."""
     out = console()
-    if report.get("dry_run"):
-        out.print(f"{_events(report['matched'])} would be replayed. Nothing was changed.")
-        return
-    if _unfinished(out, report):
-        return
-    out.print(
-        f"{_events(report['done'])} replayed: {report['due']} due again, {report['converges']} overtaken meanwhile "
-        f"(their groups go to the newest tier), {report['unchanged']} unchanged (still dead, quarantined or ignored)."
-    )
-    if report["due"] or report["converges"]:
-        out.print(
-            "A running server takes them up within seconds; otherwise the next `tiersync serve` does.", style="dim"
+    if not report["matched"]:
+        say(out, "No events are meant. Nothing was changed.")
+    elif report.get("dry_run"):
+        say(out, f"{counted(report['matched'], 'event')} would be replayed. Nothing was changed.")
+    elif not _unfinished(out, report):
+        say(
+            out,
+            f"{counted(report['done'], 'event')} replayed: {report['due']} due again, {report['converges']} overtaken "
+            f"meanwhile (their groups go to the newest tier), {report['unchanged']} unchanged (still dead, quarantined "
+            "or ignored).",
         )
+        if report["due"] or report["converges"]:
+            say(
+                out,
+                "A running server takes them up within seconds; otherwise the next `tiersync serve` does.",
+                "dim",
+            )
 
 
 def purged(report: Mapping[str, Any]) -> None:
     """What a purge did, or would do."""
     out, kept = console(), f"{report['kept']} stay: unfinished, the newest of their primary, or too young."
-    if report.get("dry_run"):
-        out.print(f"{report['removed']} of {_events(report['matched'])} would be removed, {kept} Nothing was changed.")
+    if not report["matched"]:
+        say(out, "No events are meant. Nothing was changed.")
+    elif report.get("dry_run"):
+        told = f"{report['removed']} of {counted(report['matched'], 'event')} would be removed, {kept}"
+        say(out, f"{told} Nothing was changed.")
     elif not _unfinished(out, report):
-        out.print(f"{_events(report['removed'])} removed, {kept}")
-
-
-def reconciled(report: Mapping[str, Any]) -> None:
-    """What a reconcile found, and what became of it."""
-    out = console()
-    if report["members"] or report["not_read"]:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("org", "program", "primary", "member", "holds", "belongs in", "result", "reason"):
-            table.add_column(name, overflow="fold")
-        for row in [*report["members"], *({**row, "result": "not read"} for row in report["not_read"])]:
-            ids = [str(row[name] or "") for name in ("org", "program", "primary", "member")]
-            tiers = [Text(row.get(name) or "") for name in ("held", "tier")]
-            table.add_row(*ids, *tiers, _status(row["result"]), row["reason"] or "")
-        out.print(table)
-    for job in report["jobs"]:
-        if job["status"] != "done":
-            how = "waits for a server" if job["status"] == "running" else f"was {job['status']}"
-            out.print(f"Job {job['job']} {how}: {job['done']} of {job['of']} groups compared. See `tiersync jobs`.")
-    counted = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in _COUNTED)
-    groups = "1 group" if report["groups"] == 1 else f"{report['groups']} groups"
-    out.print(f"{groups} compared: {counted}." + (" Nothing was changed." if report["dry_run"] else ""))
-
-
-_COUNTED: Final = ("in_step", "spared", "drifted", "repaired", "left", "unread")
+        say(out, f"{counted(report['removed'], 'event')} removed, {kept}")
 
 
 def _unfinished(out: Console, report: Mapping[str, Any]) -> bool:
     if report["status"] == "done":
         return False
     how = "is left to the running server" if report["status"] == "running" else f"was {report['status']}"
-    out.print(f"Job {report['job']} {how}: {report['done']} of {_events(report['matched'])} done. See `tiersync jobs`.")
+    told = f"Job {report['job']} {how}: {report['done']} of {counted(report['matched'], 'event')} done."
+    say(out, f"{told} See `tiersync jobs`.")
     return True
+
+
+_DRIFT: Final = (
+    Column("org", Fit.SPARE),
+    Column("program", Fit.SPARE),
+    Column("primary"),
+    Column("member"),
+    Column("holds", Fit.TEXT),
+    Column("belongs in", Fit.TEXT),
+    Column("result"),
+    Column("reason", Fit.TEXT),
+)
+
+
+def reconciled(report: Mapping[str, Any]) -> None:
+    """What a reconcile found, and what became of it."""
+    out = console()
+    found = [*report["members"], *({**row, "result": "not read"} for row in report["not_read"])]
+    if found:
+        table(out, _DRIFT, [_drifted(row) for row in found])
+    for job in report["jobs"]:
+        if job["status"] != "done":
+            how = "waits for a server" if job["status"] == "running" else f"was {job['status']}"
+            why = f" ({job['why']})" if job.get("why") else ""
+            told = f"Job {job['job']} {how}{why}: {job['done']} of {counted(job['of'], 'group')} compared."
+            say(out, f"{told} See `tiersync jobs`.")
+    if report["groups"] or all(job["status"] == "done" for job in report["jobs"]):
+        results = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in _COUNTED)
+        told = f"{counted(report['groups'], 'group')} compared: {results}."
+        say(out, f"{told} Nothing was changed." if report["dry_run"] else told)
+
+
+def _drifted(row: Mapping[str, Any]) -> list[Cell]:
+    ids = [_or_nothing(row[name]) for name in ("org", "program", "primary", "member")]
+    tiers = [_or_nothing(row.get(name)) for name in ("held", "tier")]
+    return [*ids, *tiers, _status(row["result"]), _or_nothing(row["reason"])]
 
 
 def imported(counts: Mapping[str, int]) -> None:
     """What an import came to."""
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"
-    console().print(f"{_events(sum(counts.values()))} read: {told}.")
+    say(console(), f"{counted(sum(counts.values()), 'event')} read: {told}.")
+
+
+_ORG: Final = (
+    Column("org"),
+    Column("state"),
+    Column("since (UTC)", Fit.TIME),
+    Column("why", Fit.TEXT),
+    Column("by", Fit.TEXT),
+    Column("next probe (UTC)", Fit.TIME),
+)
 
 
 def orgs(states: Sequence["OrgState"]) -> None:
     """A table of orgs."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("org", "state", "since (UTC)", "why", "by", "next probe (UTC)"):
-        table.add_column(name, overflow="fold")
-    for state in states:
-        named = str(state.org or "every org")
-        if state.paused_at is not None:
-            paused = Text("paused", style="bold yellow")
-            since, why = _when(state.paused_at), Text(state.pause_reason or "")
-            table.add_row(named, paused, since, why, state.paused_by or "", "")
-        if state.breaker != "closed":
-            away = Text("Capillary away", style="bold red")
-            table.add_row(
-                named, away, _when(state.breaker_at), state.breaker_reason or "", "", _when(state.breaker_until)
-            )
-        elif state.paused_at is None:
-            table.add_row(named, Text("working", style="green"), "", "", "", "")
-    console().print(table)
+    table(console(), _ORG, [row for state in states for row in _standing(state)])
+
+
+def _standing(state: "OrgState") -> Iterable[Sequence[Cell]]:
+    named = str(state.org or "every org")
+    if state.paused_at is not None:
+        since, why, by = _when(state.paused_at), _or_nothing(state.pause_reason), _or_nothing(state.paused_by)
+        yield named, _status("paused"), since, why, by, ""
+    if state.breaker != "closed":
+        since, why, until = _when(state.breaker_at), _or_nothing(state.breaker_reason), _when(state.breaker_until)
+        yield named, _status("Capillary away"), since, why, "", until
+    elif state.paused_at is None:
+        yield named, _status("working"), "", "", "", ""
+
+
+_JOB: Final = (
+    Column("job"),
+    Column("begun (UTC)", Fit.TIME),
+    Column("by", Fit.TEXT),
+    Column("does", Fit.TEXT),
+    Column("to", Fit.TEXT),
+    Column("status", Fit.TEXT),
+    Column("done"),
+    Column("results", Fit.TEXT),
+)
 
 
 def jobs(found: Sequence["Job"]) -> None:
     """A table of jobs."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("job", "begun (UTC)", "by", "does", "to", "status", "done", "results"):
-        table.add_column(name, overflow="fold")
+    out, shown = console(), []
     for job in found:
         every, per = ("every group", "min") if job.kind == "reconcile" else ("every event", "s")
-        what = [f"{name}={value}" for name, value in job.selection.items()] or [every]
+        what = [_asked(name, value, whole=not out.is_terminal) for name, value in job.selection.items()] or [every]
         how = [*(["force"] if job.force else []), *([f"{job.rate}/{per}"] if job.rate else [])]
-        table.add_row(
-            str(job.id),
-            _when(job.at),
-            job.by,
-            " ".join([job.kind, *how]),
-            Text(" ".join(what)),
-            _status(job.status) if job.detail is None else Text(f"{job.status} ({job.detail})"),
-            f"{job.done}/{job.matched}",
-            ", ".join(f"{count} {name}" for name, count in job.counts.items()),
+        shown.append(
+            (
+                str(job.id),
+                _when(job.at),
+                job.by,
+                " ".join([job.kind, *how]),
+                ", ".join(what),
+                _status(job.status) if job.detail is None else f"{job.status} ({job.detail})",
+                f"{job.done}/{job.matched}",
+                ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in job.counts.items()),
+            )
         )
-    console().print(table if found else Text("No jobs.", style="dim"))
+    if shown:
+        table(out, _JOB, shown)
+    else:
+        say(out, "No jobs.", "dim")
 
 
-def findings(found: Sequence["Finding"]) -> None:
+def _asked(name: str, value: Any, *, whole: bool) -> str:
+    """What a job was asked for, one word of it; `whole` names every event, however many they are."""
+    named = name.replace("_", " ")
+    if name == "ids":
+        return " ".join(value) if whole or len(value) <= _IDS_SHOWN_MAX else f"{len(value)} events by id"
+    if name in {"since", "until"}:
+        return f"{named} {_when(value)}"
+    return named if value is True else f"{named} {value}"
+
+
+def findings(found: Iterable["Finding"]) -> None:
     """The doctor's list."""
-    out = console()
-    for finding in found:
-        mark = Text("ok  ", style="green") if finding.ok else Text("FAIL", style="bold red")
-        if finding.ok and finding.warns:
-            mark = Text("warn", style="bold yellow")
-        out.print(mark, Text(f"{finding.what}: {finding.detail}"))
+    facts(console(), ((_mark(finding), f"{finding.what}: {finding.detail}") for finding in found))
+
+
+def _mark(finding: "Finding") -> Text:
+    if not finding.ok:
+        return Text("FAIL", "bold red")
+    return Text("warn", "bold yellow") if finding.warns else Text("ok", "green")

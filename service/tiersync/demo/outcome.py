@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.text import Text
+
 from tiersync.demo.scenario import Person, Scenario
-from tiersync.demo.timeline import Timeline
+from tiersync.demo.timeline import Timeline, say_beside, say_line
 from tiersync.demo.views import Sandbox, Service
 from tiersync.demo.watcher import Watcher
 
@@ -90,16 +92,16 @@ def tell(outcome: Outcome, scenario: Scenario, watcher: Watcher, restarts: int, 
         ("dead letters", f"{'; '.join(watcher.dead_letters) or 'none'}; now dead: {outcome.adjustments['dead']}"),
         ("restarts", f"{restarts} after kill -9"),
     ):
-        line.console.print(f"  {what:<20}{text}", soft_wrap=True)
+        say_beside(line.console, Text(f"  {what:<20}"), Text(text))
     line.act("Where everybody is")
     for person, tier in outcome.tiers.items():
         remark = _remark(person, tier, scenario, outcome)
-        line.console.print(f"  {person.name:<20}{person.place:<12}{tier:<10}{remark}".rstrip(), soft_wrap=True)
+        say_beside(line.console, Text(f"  {person.name:<20}"), Text(f"{person.place:<12}{tier:<10}{remark}".rstrip()))
     line.console.print()
     for wrong in outcome.wrong:
-        line.console.print(f"WRONG: {wrong}", style="bold red", soft_wrap=True)
+        say_line(line.console, f"WRONG: {wrong}", "bold red")
     if not outcome.wrong:
-        line.console.print("Every secondary is where the primary is. Nothing is owed to anybody.", style="bold green")
+        say_line(line.console, "Every secondary is where the primary is. Nothing is owed to anybody.", "bold green")
 
 
 def _remark(person: Person, tier: str, scenario: Scenario, outcome: Outcome) -> str:

@@ -1,7 +1,6 @@
 """A scenario file performed: the sandbox, and where it goes through it the service, started, watched and ended."""
 
 import secrets
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -16,31 +15,30 @@ from rich.text import Text
 from tiersync.demo.player import Player
 from tiersync.demo.processes import Child, DemoError, environment, free_ports
 from tiersync.demo.script import Script
+from tiersync.demo.timeline import console, say_beside, say_line
 from tiersync.demo.views import Sandbox, Service
 
 USERNAME = "demo"
-PIPED_COLUMNS = 140
 
 
 def rehearse(script: Script, *, quiet: bool) -> tuple[dict[str, Any], list[str]]:
     """Perform a scenario; return its result object and what went wrong, which is nothing if all is well."""
-    piped = not sys.stdout.isatty()
-    console = Console(width=PIPED_COLUMNS if piped else None, highlight=False, quiet=quiet)
-    console.print(Text(f"\n{script.name}: {script.title}", style="bold"), soft_wrap=True)
+    out = console(quiet=quiet)
+    say_line(out, f"\n{script.name}: {script.title}", "bold")
     began = time.monotonic()
     result: dict[str, Any] = {"scenario": script.name}
     with tempfile.TemporaryDirectory(prefix="tiersync-demo-") as folder, ExitStack() as stack:
         stage = _Stage(script, Path(folder), stack)
         try:
-            wrong = stage.perform(console)
+            wrong = stage.perform(out)
         except DemoError as error:
             wrong = [*stage.wrong, str(error), *stage.last_lines()]
         result |= stage.result(met=not wrong)
     result["seconds"] = round(time.monotonic() - began, 1)
     for each in wrong:
-        console.print(Text(f"WRONG: {each}", style="bold red"), soft_wrap=True)
+        say_line(out, f"WRONG: {each}", "bold red")
     if not wrong:
-        console.print(Text(_well(result), style="bold green"), soft_wrap=True)
+        say_line(out, _well(result), "bold green")
     return result, wrong
 
 
@@ -93,7 +91,7 @@ class _Stage:
         """What was not as expected so far."""
         return [] if self._player is None else list(self._player.failures)
 
-    def perform(self, console: Console) -> list[str]:
+    def perform(self, out: Console) -> list[str]:
         """Start everything and play; return what went wrong. Raises `DemoError` where it cannot go on."""
         for child in (self._core, self._serve):
             if child is not None:
@@ -107,7 +105,7 @@ class _Stage:
             service = self._stack.enter_context(closing(Service(self._serve.url, self._token)))
         player = Player(self._script, sandbox, service, (USERNAME, self._password))
         self._player = self._stack.enter_context(closing(player))
-        player.play(lambda when, text, wrong: _tell(console, when, text, wrong))
+        player.play(lambda when, text, wrong: _tell(out, when, text, wrong))
         wrong = list(player.failures)
         if service is not None:
             differing = _differing(self._script, sandbox)
@@ -131,11 +129,11 @@ class _Stage:
         return [line for child in (self._core, self._serve) if child is not None for line in child.last_lines()]
 
 
-def _tell(console: Console, when: str, text: str, wrong: str) -> None:
-    line = Text.assemble((f"{when}  ", "dim"), text)
+def _tell(out: Console, when: str, text: str, wrong: str) -> None:
+    line = Text(text)
     if wrong:
         line.append(f"  WRONG: {wrong}", style="bold red")
-    console.print(line, soft_wrap=True)
+    say_beside(out, Text(f"{when}  ", style="dim"), line)
 
 
 def _differing(script: Script, sandbox: Sandbox) -> list[str]:

@@ -1,6 +1,7 @@
 """How the demo shows itself: a line for everything that happens, and on a terminal everybody's tier below them."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -17,9 +18,55 @@ from tiersync.demo.scenario import Person
 LIVE_COLUMNS_MIN: Final = 90
 PIPED_COLUMNS: Final = 120
 PACE_S: Final = 0.8
+TEXT_COLUMNS: Final = 50
+TEXT_COLUMNS_MIN: Final = 8
 
 _STYLES: Final[Mapping[str, str]] = {"Capillary": "cyan", "tiersync": "green", "operator": "magenta", "demo": "yellow"}
 _BAD: Final = "bold red"
+
+
+def console(*, quiet: bool) -> Console:
+    """stdout: without colours where none are wanted, and as wide as it is."""
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    size = shutil.get_terminal_size()
+    columns = size.columns if sys.stdout.isatty() else PIPED_COLUMNS
+    return Console(
+        width=columns,
+        height=size.lines,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        quiet=quiet,
+        color_system=colours,
+    )
+
+
+def say_line(out: Console, text: str, style: str = "") -> None:
+    """Print a line; a screen wraps it between words."""
+    out.print(Text(text, style=style), soft_wrap=not out.is_terminal)
+
+
+def say_beside(out: Console, head: Text, text: Text, aside: Text | None = None) -> None:
+    """Print `text` beside `head`, and `aside` beside both; on a screen that is too narrow, below it.
+
+    A pipe gets one line.
+    """
+    room = max(out.width - head.cell_len, TEXT_COLUMNS_MIN)
+    parts = [text] if aside is None or not aside else [text, aside]
+    together = sum(part.cell_len for part in parts) + 2 * (len(parts) - 1)
+    if not out.is_terminal or together <= room:
+        gap = TEXT_COLUMNS if not out.is_terminal else min(TEXT_COLUMNS, room - (together - text.cell_len))
+        line = Text.assemble(head, text)
+        if len(parts) > 1:
+            line.append(" " * max(gap - text.cell_len, 0) + "  ")
+            line.append_text(parts[-1])
+        out.print(line, soft_wrap=True)
+        return
+    for part in parts:
+        for line in part.wrap(out, room):
+            line.rstrip()
+            out.print(Text.assemble(head, line), soft_wrap=True)
+            head = Text(" " * head.cell_len)
 
 
 class Timeline:
@@ -27,10 +74,8 @@ class Timeline:
 
     def __init__(self, *, quiet: bool) -> None:
         piped = not sys.stdout.isatty()
-        colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-        width = PIPED_COLUMNS if piped else None
-        self.console = Console(width=width, highlight=False, quiet=quiet, color_system=colours)
-        plain = quiet or piped or colours is None or self.console.width < LIVE_COLUMNS_MIN
+        self.console = console(quiet=quiet)
+        plain = quiet or piped or self.console.color_system is None or self.console.width < LIVE_COLUMNS_MIN
         self._live = None if plain else Live(console=self.console, refresh_per_second=12, transient=True)
         self._watched = not (quiet or piped)
         self._began = time.monotonic()
@@ -58,18 +103,14 @@ class Timeline:
 
     def act(self, title: str) -> None:
         """Begin a new part."""
-        self.console.print(Text(f"\n{title}", style="bold"), soft_wrap=True)
+        say_line(self.console, f"\n{title}", "bold")
         if self._watched:
             time.sleep(PACE_S)  # somebody reads along
 
     def say(self, who: str, text: str, answer: str = "", *, bad: bool = False) -> None:
         """Show that something happened; `answer` is what came of it."""
-        line = Text.assemble(
-            (f"{self.seconds:5.1f}  ", "dim"), (f"{who:<10}", _STYLES[who]), (f"{text:<50}", ""), ("  ", "")
-        )
-        line.append(answer, style=_BAD if bad else "dim")
-        line.rstrip()
-        self.console.print(line, soft_wrap=True)
+        head = Text.assemble((f"{self.seconds:5.1f}  ", "dim"), (f"{who:<10}", _STYLES[who]))
+        say_beside(self.console, head, Text(text), Text(answer, style=_BAD if bad else "dim"))
 
     def standings(self, people: Mapping[Person, str], primary: str) -> None:
         """Show in the footer where everybody is; `primary` is the tier that the others should have."""

@@ -154,6 +154,7 @@ def serve(settings: SandboxSettings) -> None:
         port=settings.port,
         log_level="warning",
         access_log=False,
+        use_colors=False,
         ws="none",
         timeout_graceful_shutdown=SHUTDOWN_S,
     )

@@ -12,6 +12,8 @@ from tiersync.errors import SettingsError
 
 PREFIX = "TIERSYNC_SANDBOX_"
 
+_SAID = {"string_pattern_mismatch": "must begin with http:// or https:// and name a host"}
+
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -73,7 +75,10 @@ def load(**given: Any) -> SandboxSettings:
     try:
         return SandboxSettings(**given)
     except ValidationError as error:
-        lines = [f"{PREFIX}{item['loc'][0]!s}".upper() + f": {item['msg']}" for item in error.errors()]
+        lines = [
+            f"{PREFIX}{item['loc'][0]!s}".upper() + f": {_SAID.get(item['type'], item['msg'])}"
+            for item in error.errors()
+        ]
         raise SettingsError("\n".join(lines)) from None
 
 

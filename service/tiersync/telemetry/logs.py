@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -30,7 +31,8 @@ def configure_logging(level: str, form: str, stream: TextIO | None = None) -> No
     """Log to stderr from `level` on; `form` is json, console, or auto (console on a terminal)."""
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(serializer=_json)
+    plain = structlog.processors.JSONRenderer(serializer=_json)
+    renderer = structlog.dev.ConsoleRenderer(colors=_coloured(out)) if console else plain
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -53,6 +55,10 @@ _ENCODER: Final = json.JSONEncoder(default=str)
 
 def _json(entry: Entry, **_: Any) -> str:
     return _ENCODER.encode(entry)
+
+
+def _coloured(out: TextIO) -> bool:
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _add_trace(_logger: Any, _method: str, entry: Entry) -> Entry:
