@@ -117,6 +117,16 @@ def test_a_pipe_gets_whole_rows(full: Terminal, verb: str) -> None:
         assert f"{DIGEST} late coupon {GATEWAY}" in said.out
 
 
+def test_a_sentence_is_one_line_in_a_pipe_and_wrapped_on_a_screen(full: Terminal) -> None:
+    """Whoever searches a log for it finds it."""
+    piped = full.piped("purge", "--all", "--dry-run")
+    seen = full.on_screen(40, "purge", "--all", "--dry-run")
+
+    assert 1 == len(piped.out.splitlines())
+    assert 40 >= max(map(len, seen.out.splitlines()))
+    assert piped.out.split() == seen.out.split()
+
+
 @pytest.mark.parametrize("verb", LISTS)
 @pytest.mark.parametrize("columns", [30, 40, 60, 80, 100, 140, 200])
 def test_a_screen_hides_nothing_behind_its_edge(full: Terminal, columns: int, verb: str) -> None:
