@@ -37,6 +37,7 @@ from tiersync.store import (
     reading,
 )
 
+DATABASES = ("sqlite", "postgresql")
 DAY = 86_400_000
 LATER = NOW + 100 * DAY
 ALL = Horizon(received=LATER, tried=LATER)

@@ -32,6 +32,7 @@ from tiersync.reconcile import Findings, Org, Reconciler
 from tiersync.store import Advance, Comparison, Job, JobKind, JobStatus, Keys, Replay, Replayed, WantJob
 from tiersync.webhook import Action
 
+DATABASES = ("sqlite", "postgresql")
 KINDS = (JobKind.RECONCILE,)
 LATER = NOW + 60_000
 

@@ -5,12 +5,16 @@ batches could wait for each other; so it locks them all at its beginning.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, tuple_
 
+from tiersync.intake import Arrival
 from tiersync.store.arrivals import key_of
 from tiersync.store.forward import Key
+from tiersync.store.jobs import Advance
+from tiersync.store.reconciling import Comparison
 from tiersync.store.removal import Removal
 from tiersync.store.tables import syncs
 
@@ -29,10 +33,19 @@ def lock_ahead(connection: Connection, batch: Mapping[str, Sequence[Any]]) -> No
 
 
 def _keys(batch: Mapping[str, Sequence[Any]]) -> Iterable[Key]:
-    steps = [step.work for step in batch.get("advance_job", ()) if not isinstance(step.work, Removal)]
-    replays = [replay for work in steps for replay in work]
-    arrivals = [*batch.get("receive", ()), *(item.arrival for item in replays)]
+    stepped = (_arrivals(step) for step in batch.get("advance_job", ()))
+    arrivals = chain(batch.get("receive", ()), *stepped)
     return {key for arrival in arrivals if (key := key_of(arrival)) is not None}
+
+
+def _arrivals(step: Advance) -> Iterable[Arrival]:
+    match step.work:
+        case Removal():
+            return ()
+        case Comparison() as compared:
+            return compared.repairs
+        case replays:
+            return [item.arrival for item in replays]
 
 
 def _ids(connection: Connection, keys: Iterable[Key]) -> Sequence[int]:
