@@ -52,3 +52,12 @@ async def test_right_settings_are_not_warned_of(monkeypatch: pytest.MonkeyPatch,
 
     assert not [finding for finding in found if finding.warns]
     assert not [finding for finding in found for secret in RIGHT.values() if secret in finding.detail]
+
+
+async def test_a_limit_of_calls_does_not_keep_it_from_calling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The calls of a minute are leased in the store, which it only reads: it makes its one call all the same."""
+    found = await findings(monkeypatch, tmp_path, CALLS_PER_MINUTE_MAX="60", BURST_TRIES_MAX="1")
+
+    [called] = [finding for finding in found if finding.what == "Capillary"]
+    assert not called.ok
+    assert "within the limits" not in called.detail
