@@ -263,7 +263,8 @@ class Reconciler:
         key, members = found.key, [one.member for one in found.drifted if not one.under_way]
         if going.keys.dry_run or found.leader is None or not members:
             return []
-        event_id = f"reconcile:{going.job.id}:{key.program}:{key.customer}"
+        # Jobs are counted anew in a new store, into which the events of an old one may have been imported.
+        event_id = f"reconcile:{going.job.at}:{going.job.id}:{key.program}:{key.customer}"
         body = drift.repair(found.leader, members, event_id=event_id, changed_at=key.changed_at)
         return [intake.admit(body, self._now(), {number: org.policy for number, org in self._orgs.items()})]
 

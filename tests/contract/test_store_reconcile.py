@@ -29,7 +29,20 @@ from tiersync.drift import Leader
 from tiersync.fanout import Policy, Tier
 from tiersync.intake import Arrival
 from tiersync.reconcile import Findings, Org, Reconciler
-from tiersync.store import Advance, Comparison, Job, JobKind, JobStatus, Keys, Replay, Replayed, WantJob
+from tiersync.store import (
+    Advance,
+    Comparison,
+    Job,
+    JobKind,
+    JobStatus,
+    Keys,
+    Replay,
+    Replayed,
+    Store,
+    WantJob,
+    database,
+    open_store,
+)
 from tiersync.webhook import Action
 
 DATABASES = ("sqlite", "postgresql")
@@ -133,7 +146,7 @@ async def test_one_that_died_is_carried_on_behind_the_last_group(hand: Hand, to:
     assert ["group 3", "tier 3", f"tier {ANN}", f"tier {BOB}"] == there.asked[read:]
     assert ended is not None
     assert (JobStatus.DONE, 3, {"drifted": 2, "in_step": 4}) == (ended.status, ended.done, ended.counts)
-    assert {ANN: "due", BOB: "due"} == await hand.adjustments(f"reconcile:{job.id}:{PROGRAM}:1")
+    assert {ANN: "due", BOB: "due"} == await hand.adjustments(f"reconcile:{LATER}:{job.id}:{PROGRAM}:1")
 
 
 async def test_its_calls_keep_the_rate_and_it_keeps_its_lease(hand: Hand, to: Line) -> None:
@@ -171,10 +184,10 @@ async def test_work_that_is_under_way_is_left_to_itself(hand: Hand, to: Line, th
     assert 1 == len(await hand.store.sweep(LATER, 10))
 
 
-def repair(*members: int, changed_at: int = NOW, tier: Tier = DIAMOND) -> Arrival:
-    """What a reconcile orders for these members."""
+def repair(*members: int, changed_at: int = NOW, tier: Tier = DIAMOND, at: int = LATER) -> Arrival:
+    """What the first reconcile of a store orders for these members."""
     leader = Leader(ORG, PROGRAM, PRIMARY, GROUP, tier, None, may_lower=True)
-    body = drift.repair(leader, members, event_id=f"reconcile:1:{PROGRAM}:{PRIMARY}", changed_at=changed_at)
+    body = drift.repair(leader, members, event_id=f"reconcile:{at}:1:{PROGRAM}:{PRIMARY}", changed_at=changed_at)
     return intake.admit(body, LATER, {ORG: Policy()})
 
 
@@ -287,3 +300,34 @@ async def test_a_scheduled_pass_goes_on_behind_the_last(hand: Hand) -> None:
         return job.matched, [key.customer for key in keys]
 
     assert [(2, [1, 2]), None, (1, [3]), (2, [1, 2])] == [await begin(hours) for hours in (0, 0.9, 1, 2)]
+
+
+async def test_a_repair_that_was_imported_stands_in_nobodys_way(hand: Hand, to: Line, there: Town) -> None:
+    """The first reconcile of a store into which events of another were imported orders what it finds all the same."""
+    await in_step(hand, PRIMARY)
+    await hand.finished(await hand.due(repair(ANN, at=NOW)), [], LATER)
+    there.tiers = {PRIMARY: DIAMOND}
+    one = reconciler(hand, to)
+
+    job = await begun(hand, one)
+    await one.work_off(job)
+
+    assert {ANN: "due", BOB: "due"} == await hand.adjustments(repair().event_id)
+    shown = await hand.store.job(job.id)
+    assert shown is not None
+    assert {"drifted": 2, "left": 2} == shown.counts
+
+
+async def test_a_scheduled_pass_is_begun_by_one_replica(hand: Hand, database_url: str) -> None:
+    """Two replicas see at the same time that it is time: one of them begins it, and the other finds it begun."""
+    await in_step(hand, 1)
+
+    async def begin(store: Store, now: int) -> bool:
+        pass_ = await store.begin_pass(Keys(org=ORG), by="schedule", keys_max=2, every_ms=3_600_000, now=now)
+        return pass_ is not None
+
+    async with open_store(database.address(database_url)) as other:
+        hours = [LATER + 3_600_000 * hour for hour in range(10)]
+        begun = [sorted(await asyncio.gather(begin(hand.store, now), begin(other, now))) for now in hours]
+
+    assert [[False, True]] * 10 == begun
