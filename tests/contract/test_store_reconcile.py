@@ -13,6 +13,7 @@ from tests.contract.store_kit import (
     ANN,
     BOB,
     DIAMOND,
+    FAR,
     GOLD,
     GROUP,
     LEASE_MS,
@@ -57,13 +58,16 @@ class Town:
         """Everybody is Gold."""
         self.tiers: dict[int, Tier] = {}
         self.asked: list[str] = []
+        self.away = False
         self.router = respx.MockRouter(assert_all_called=False)
         self.router.get(path="/v2/userGroup2").mock(side_effect=self._group)
         self.router.get(path__regex=r"/v2/customers/(?P<customer>\d+)/tierDetails").mock(side_effect=self._tier)
 
     def _group(self, request: httpx.Request) -> httpx.Response:
-        primary = int(request.url.params["primaryUserId"])
+        primary = int(request.url.params.get("primaryUserId", PRIMARY))
         self.asked.append(f"group {primary}")
+        if self.away:
+            return httpx.Response(500)
         users = [
             {"userId": user, "active": True, "primaryMember": user == primary, "defaultGroup": True}
             for user in (primary, ANN, BOB)
@@ -149,6 +153,29 @@ async def test_one_that_died_is_carried_on_behind_the_last_group(hand: Hand, to:
     assert {ANN: "due", BOB: "due"} == await hand.adjustments(f"reconcile:{LATER}:{job.id}:{PROGRAM}:1")
 
 
+async def test_a_group_is_told_of_once_whoever_goes_on(hand: Hand, to: Line, there: Town) -> None:
+    """Who takes it up when the group was compared already does not ask again who leads it, and counts nothing twice."""
+    await in_step(hand, PRIMARY)
+    there.tiers = {PRIMARY: DIAMOND}
+
+    def die(_job: Job, _found: Findings) -> None:
+        raise asyncio.CancelledError
+
+    first = reconciler(hand, to, "first", told=die)
+    with pytest.raises(asyncio.CancelledError):
+        await first.work_off(await begun(hand, first, Keys(org=ORG, group=GROUP)))
+    there.away, read = True, len(there.asked)
+    to.clock.now += LEASE_MS
+    second = reconciler(hand, to, "second")
+    left = await taken(hand, second, second.until)
+    assert left is not None
+    ended = await second.work_off(left)
+
+    assert [] == there.asked[read:]
+    assert ended is not None
+    assert (JobStatus.DONE, 1, {"drifted": 2}) == (ended.status, ended.done, ended.counts)
+
+
 async def test_its_calls_keep_the_rate_and_it_keeps_its_lease(hand: Hand, to: Line) -> None:
     """Four calls at two a minute take two minutes, and nobody else may take the job up meanwhile."""
     await in_step(hand, PRIMARY)
@@ -182,6 +209,27 @@ async def test_work_that_is_under_way_is_left_to_itself(hand: Hand, to: Line, th
     assert {"drifted": 2, "under_way": 2} == ended.counts
     assert {ANN: True, BOB: True} == {drifted.member: drifted.under_way for drifted in found[0].drifted}
     assert 1 == len(await hand.store.sweep(LATER, 10))
+
+
+async def test_a_key_is_compared_as_it_stands_when_its_turn_comes(hand: Hand, to: Line, there: Town) -> None:
+    """What was under way when the job began, and is over by now, excuses no drift."""
+    await in_step(hand, 1)
+    key = await hand.due(tier_change("e2", customer=2))
+    there.tiers = {2: DIAMOND}
+    owing = [key]
+
+    async def sleep(seconds: float) -> None:
+        await to.clock.sleep(seconds)
+        if owing:
+            await hand.finished(owing.pop(), [ANN, BOB], LATER)
+
+    one = reconciler(hand, to, sleep=sleep)
+
+    ended = await one.work_off(await begun(hand, one))
+
+    assert ended is not None
+    assert {"in_step": 2, "drifted": 2} == ended.counts
+    assert [key] == await hand.due_keys(FAR)
 
 
 def repair(*members: int, changed_at: int = NOW, tier: Tier = DIAMOND, at: int = LATER) -> Arrival:
