@@ -20,12 +20,12 @@ from tiersync.fanout import Group, Held, Member, Policy, SeveralGroups, Tier
 from tiersync.intake import ANY_ORG, Arrival
 from tiersync.retry import Refused, TryAgain
 from tiersync.store import Advance, Comparison, Job, JobKind, JobStatus, Keys, Known, Store, WantJob
+from tiersync.store.reconciling import primary_of
 
 log: Final = structlog.get_logger("tiersync.reconcile")
 
 SCHEDULE: Final = "schedule"
 _KINDS: Final = (JobKind.RECONCILE,)
-_PAGE: Final = 100
 _HOUR_MS: Final = 3_600_000
 _PUT_DOWN_S: Final = 5.0
 _CALLS_OF_A_REPAIR: Final = 2
@@ -182,15 +182,20 @@ class Reconciler:
         """The keys that are left, as they stand when their turn comes."""
         keys = going.keys
         if keys.group is not None:
-            keys = replace(keys, group=None, primary=await self._leader(going, keys.group))
-            if keys.primary is None:
+            # Who goes on with it compares the primary that it was begun with, whoever leads the group by now.
+            begun = going.job.done > 0
+            leader = await (self._begun_with(going) if begun else self._leader(going, keys.group))
+            if leader is None:
                 return
-        while page := await self._store.keys(keys, _PAGE, going.job.position, going.job.upto):
-            for key in page:
-                yield key
+            keys = replace(keys, group=None, primary=leader)
+        while found := await self._store.keys(keys, 1, going.job.position, going.job.upto):
+            yield found[0]
         program = keys.program or going.org.policy.default_program
         if keys.primary is not None and going.job.done == 0:  # nothing was ever heard of this primary
             yield Known(0, keys.org or ANY_ORG, program or 0, keys.primary, -1, None, under_way=False)
+
+    async def _begun_with(self, going: _Pass) -> int | None:
+        return await self._store.look(primary_of, going.job.position)
 
     async def _leader(self, going: _Pass, group: int) -> int | None:
         found: Group | NotPrimary | TryAgain | Refused
@@ -263,7 +268,8 @@ class Reconciler:
         key, members = found.key, [one.member for one in found.drifted if not one.under_way]
         if going.keys.dry_run or found.leader is None or not members:
             return []
-        event_id = f"reconcile:{going.job.id}:{key.program}:{key.customer}"
+        # Jobs are counted anew in a new store, into which the events of an old one may have been imported.
+        event_id = f"reconcile:{going.job.at}:{going.job.id}:{key.program}:{key.customer}"
         body = drift.repair(found.leader, members, event_id=event_id, changed_at=key.changed_at)
         return [intake.admit(body, self._now(), {number: org.policy for number, org in self._orgs.items()})]
 

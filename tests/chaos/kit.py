@@ -1,38 +1,66 @@
 """What the chaos stands on: a town whose services are other processes, that can be killed and started again."""
 
 import asyncio
+import atexit
 import json
 import os
+import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
 from tests.chaos.fence import Fence
 from tests.chaos.proxy import Proxy, line
-from tests.journey.kit import Json, Town, town
+from tests.journey.kit import TOKEN, Json, Town, town
 from tests.ports import free_port
 from tests.postgres import Postgres
+from tiersync.store import database, open_store
 
 LIFE_S_MAX: Final = 60.0
 QUIET_S_MAX: Final = 90.0
 SEED: Final = int(os.environ.get("TIERSYNC_CHAOS_SEED", "20261122"))
 LONG: Final = os.environ.get("TIERSYNC_CHAOS") == "long"
 
+EMPTIED: Final = ("adjustments", "events", "syncs", "jobs", "orgs", "slices", "budgets")
+
 Rows = list[tuple[Any, ...]]
+Ask = Callable[..., Rows]
+"""Carries out SQL statements, and returns the rows of the last one."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Nursery:
+    """The line to whoever forks a process for each order: `child.care`."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def order(self, order: Json) -> None:
+        """Have an order carried out; pid and exit status are said when there is one."""
+        self.writer.write(json.dumps(order).encode() + b"\n")
+
+    async def said(self) -> int:
+        """Hear the next number."""
+        return int(await self.reader.readline())
 
 
 @dataclass(slots=True)
 class Replica:
     """One service at a time, in a process of its own. `settings` are what it is told besides its port."""
 
-    nursery: asyncio.subprocess.Process
+    nursery: Nursery
     settings: Json
     port: int
     log: Path
@@ -41,14 +69,15 @@ class Replica:
     over: asyncio.Task[int] | None = None
 
     async def begin(self, **order: Any) -> None:
-        """Start it; ready when it answers, or when it ended before. `order` is what `child.Steps` reads."""
+        """Start it; ready when it listens, or when it ended before. `order` is what `child.Steps` reads."""
         over = await self.give(order)
-        async with asyncio.timeout(LIFE_S_MAX), httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(LIFE_S_MAX):
             while not over.done():
-                with suppress(httpx.TransportError):
-                    await client.get(f"http://127.0.0.1:{self.port}/livez")
+                with suppress(OSError):  # it listens when everything else is there
+                    _, there = await asyncio.open_connection("127.0.0.1", self.port)
+                    there.close()
                     return
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.005)
 
     async def begin_again(self, **order: Any) -> None:
         """Start it unless it is there."""
@@ -58,10 +87,9 @@ class Replica:
     async def give(self, order: Json) -> "asyncio.Task[int]":
         """Have an order carried out by a new process; it is over with its exit status."""
         self.order = {"settings": {**self.settings, "port": self.port}, "log": str(self.log), **order}
-        assert self.nursery.stdin is not None
-        self.nursery.stdin.write(json.dumps(self.order).encode() + b"\n")
-        self.pid = await self._said()
-        self.over = asyncio.create_task(self._said())
+        self.nursery.order(self.order)
+        self.pid = await self.nursery.said()
+        self.over = asyncio.create_task(self.nursery.said())
         return self.over
 
     @property
@@ -86,10 +114,6 @@ class Replica:
         async with asyncio.timeout(LIFE_S_MAX):
             return await self.over
 
-    async def _said(self) -> int:
-        assert self.nursery.stdout is not None
-        return int(await self.nursery.stdout.readline())
-
 
 @dataclass(frozen=True, slots=True)
 class Lines:
@@ -110,10 +134,15 @@ class City:
     town: Town
     folder: Path
     replicas: list[Replica]
-    rows: Callable[[str], Rows]
+    rows: Ask
     lines: list[Lines] = field(default_factory=list)
     sender: Proxy | None = None
     fence: Fence | None = None
+
+    async def clear(self) -> None:
+        """Empty the sandbox and the store, which nobody works on: also of the calls that were leased lately."""
+        await self.town.clear()
+        self.rows(*(f"DELETE FROM {table}" for table in EMPTIED))  # noqa: S608 - no name comes from outside
 
     async def begin(self, **order: Any) -> None:
         """Start the service."""
@@ -168,7 +197,8 @@ class City:
             "dead adjustments": "SELECT count(*) FROM adjustments WHERE status = 'dead'",
             "due or held keys": "SELECT count(*) FROM syncs WHERE due_at IS NOT NULL OR owner IS NOT NULL",
         }
-        return {name: self.rows(question)[0][0] for name, question in questions.items()}
+        [counts] = self.rows(f"SELECT {', '.join(f'({question})' for question in questions.values())}")
+        return dict(zip(questions, counts, strict=True))
 
     async def differing(self) -> list[Json]:
         """List the secondaries that are not in their primary's tier."""
@@ -187,11 +217,27 @@ class City:
         return "\n".join(told)
 
 
+async def side_by_side(cities: Sequence[City], things: Iterable[T], do: Callable[[City, T], Awaitable[None]]) -> None:
+    """Do something with each thing in one of the cities, in each city with one at a time."""
+    left = iter(things)
+
+    async def work_in(here: City) -> None:
+        for thing in left:
+            await do(here, thing)
+
+    try:
+        async with asyncio.TaskGroup() as going_on:
+            for here in cities:
+                going_on.create_task(work_in(here))
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
 @asynccontextmanager
 async def city(folder: Path, postgres: Postgres | None = None, **settings: Any) -> AsyncIterator[City]:
     """Found a city with one service, not started as yet. Its store is a file in the folder, or a fresh database."""
     async with AsyncExitStack() as stack:
-        url, rows = _store(folder, postgres, stack)
+        url, rows = await _store(folder, postgres, stack)
         here = await stack.enter_async_context(town(url, started=False, **settings))
         told = {**here.settings, "database_url": here.database_url}
         log = folder / "service.log"
@@ -206,7 +252,7 @@ async def city_with_lines(
 ) -> AsyncIterator[City]:
     """Found a city whose every connection crosses a line that can be disturbed; on PostgreSQL with several replicas."""
     async with AsyncExitStack() as stack:
-        url, rows = _store(folder, postgres, stack)
+        url, rows = await _store(folder, postgres, stack)
         here = await stack.enter_async_context(town(url, started=False, **settings))
         ports = [free_port() for _ in range(replicas)]
         found = City(here, folder, [], rows)
@@ -250,34 +296,51 @@ def _through(proxy: Proxy | None, url: str) -> str:
     return f"{before}@127.0.0.1:{proxy.port}/{after.partition('/')[2]}"
 
 
-def _store(folder: Path, postgres: Postgres | None, stack: AsyncExitStack) -> tuple[Path | str, Callable[[str], Rows]]:
-    """Find a place for a store, and a way to ask it behind the service's back."""
-    if postgres is None:
+async def _store(folder: Path, postgres: Postgres | None, stack: AsyncExitStack) -> tuple[Path | str, Ask]:
+    """Make an empty store, and find a way to ask it behind the service's back."""
+    folder.mkdir(exist_ok=True)
+    place: Path | str = folder if postgres is None else stack.enter_context(postgres.fresh())
 
-        def ask_file(statement: str) -> Rows:
-            with closing(sqlite3.connect(folder / "town.db")) as connection:
-                return connection.execute(statement).fetchall()
+    def ask_file(*statements: str) -> Rows:
+        with closing(sqlite3.connect(folder / "town.db")) as connection, connection:
+            return [connection.execute(statement).fetchall() for statement in statements][-1]
 
-        return folder, ask_file
-    url = stack.enter_context(postgres.fresh())
+    def ask_server(*statements: str) -> Rows:
+        assert postgres is not None
+        return [tuple(row) for row in postgres.execute(*statements, database=str(place).rpartition("/")[2])]
 
-    def ask_server(statement: str) -> Rows:
-        return [tuple(row) for row in postgres.execute(statement, database=url.rpartition("/")[2])]
+    url = f"sqlite:///{folder / 'town.db'}" if postgres is None else str(place)
+    async with open_store(database.address(url), migrate=True):
+        return place, ask_file if postgres is None else ask_server
 
-    return url, ask_server
+
+async def _nursery(stack: AsyncExitStack) -> Nursery:
+    """Have a nursery of one's own."""
+    async with asyncio.timeout(LIFE_S_MAX):
+        while True:
+            with suppress(OSError):  # it is still growing up
+                reader, writer = await asyncio.open_unix_connection(_nurseries())
+                break
+            await asyncio.sleep(0.02)
+
+    async def leave() -> None:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    stack.push_async_callback(leave)
+    return Nursery(reader, writer)
 
 
-async def _nursery(stack: AsyncExitStack) -> asyncio.subprocess.Process:
-    nursery = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chaos.child", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+@cache
+def _nurseries() -> Path:
+    """Have the mother of all nurseries of this process; she ends with it. Her address must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="tiersync-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    address = folder / "nursery"
+    mother = subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.child", address, TOKEN], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
-
-    async def close() -> None:
-        assert nursery.stdin is not None
-        nursery.stdin.close()
-        if nursery.returncode is None:
-            nursery.kill()
-        await nursery.wait()
-
-    stack.push_async_callback(close)
-    return nursery
+    atexit.register(mother.wait)
+    atexit.register(mother.kill)
+    return address

@@ -90,3 +90,12 @@ async def test_wrong_credentials_and_addresses_are_named(
     [wrong] = [finding for finding in await findings(monkeypatch, tmp_path, **given) if not finding.ok]
 
     assert detail == wrong.detail
+
+
+async def test_a_limit_of_calls_does_not_keep_it_from_calling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The calls of a minute are leased in the store, which it only reads: it makes its one call all the same."""
+    found = await findings(monkeypatch, tmp_path, CALLS_PER_MINUTE_MAX="60", BURST_TRIES_MAX="1")
+
+    [called] = [finding for finding in found if finding.what == "Capillary"]
+    assert not called.ok
+    assert "within the limits" not in called.detail

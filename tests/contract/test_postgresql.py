@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from tests.contract.store_kit import NOW, Hand, tier_change
+from tests.contract.store_kit import ANN, BOB, NOW, Hand, join, tier_change
 from tests.journey.kit import town
 from tests.postgres import Postgres, server
 from tiersync import app, settings
@@ -19,7 +20,8 @@ from tiersync.app import Role
 from tiersync.cli.checks import examine
 from tiersync.clock import SharedClock
 from tiersync.errors import SchemaOutdated, SettingsError, StoreUnavailable
-from tiersync.store import Selection, database, open_store, schema
+from tiersync.intake import Arrival
+from tiersync.store import Replay, Replayed, Selection, database, open_store, schema
 from tiersync.store.database import Limits, connect
 from tiersync.store.tables import metadata
 
@@ -196,6 +198,28 @@ async def test_two_that_lock_in_opposite_order_do_not_wait_for_each_other(databa
         stored = await one.count_events(Selection())
 
     assert 20 + 10 * 2 * 20 == stored
+
+
+@pytest.mark.parametrize("arrival", [tier_change("old"), join("old", BOB)], ids=["tier", "join"])
+async def test_what_a_purge_has_in_hand_is_not_replayed(database_url: str, arrival: Arrival) -> None:
+    """A replay waits for the purge and finds the event gone: no key comes to stand for an event that is not there."""
+    async with open_store(database.address(database_url)) as store:
+        hand, purge = Hand(store), await asyncpg.connect(database_url)
+        await hand.finished(await hand.due(arrival), [ANN])
+        await hand.finished(await hand.due(tier_change("newest", NOW + 1)), [ANN])
+        (old, newest) = await store.stored(Selection(), 2)
+        try:
+            async with purge.transaction():
+                await purge.execute("DELETE FROM adjustments WHERE event = $1", old.event)
+                await purge.execute("DELETE FROM events WHERE id = $1", old.event)
+                replaying = asyncio.create_task(hand.replayed(Replay(old.event, arrival, force=True, now=NOW)))
+                await asyncio.sleep(0.3)
+            result = await replaying
+            stands_for = await purge.fetchval("SELECT event FROM syncs")
+        finally:
+            await purge.close()
+
+        assert (Replayed.UNCHANGED, newest.event) == (result, stands_for)
 
 
 async def test_the_doctor_finds_what_could_lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

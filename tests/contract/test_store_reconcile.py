@@ -13,6 +13,7 @@ from tests.contract.store_kit import (
     ANN,
     BOB,
     DIAMOND,
+    FAR,
     GOLD,
     GROUP,
     LEASE_MS,
@@ -29,7 +30,20 @@ from tiersync.drift import Leader
 from tiersync.fanout import Policy, Tier
 from tiersync.intake import Arrival
 from tiersync.reconcile import Findings, Org, Reconciler
-from tiersync.store import Advance, Comparison, Job, JobKind, JobStatus, Keys, Replay, Replayed, WantJob
+from tiersync.store import (
+    Advance,
+    Comparison,
+    Job,
+    JobKind,
+    JobStatus,
+    Keys,
+    Replay,
+    Replayed,
+    Store,
+    WantJob,
+    database,
+    open_store,
+)
 from tiersync.webhook import Action
 
 DATABASES = ("sqlite", "postgresql")
@@ -44,13 +58,16 @@ class Town:
         """Everybody is Gold."""
         self.tiers: dict[int, Tier] = {}
         self.asked: list[str] = []
+        self.away = False
         self.router = respx.MockRouter(assert_all_called=False)
         self.router.get(path="/v2/userGroup2").mock(side_effect=self._group)
         self.router.get(path__regex=r"/v2/customers/(?P<customer>\d+)/tierDetails").mock(side_effect=self._tier)
 
     def _group(self, request: httpx.Request) -> httpx.Response:
-        primary = int(request.url.params["primaryUserId"])
+        primary = int(request.url.params.get("primaryUserId", PRIMARY))
         self.asked.append(f"group {primary}")
+        if self.away:
+            return httpx.Response(500)
         users = [
             {"userId": user, "active": True, "primaryMember": user == primary, "defaultGroup": True}
             for user in (primary, ANN, BOB)
@@ -133,7 +150,30 @@ async def test_one_that_died_is_carried_on_behind_the_last_group(hand: Hand, to:
     assert ["group 3", "tier 3", f"tier {ANN}", f"tier {BOB}"] == there.asked[read:]
     assert ended is not None
     assert (JobStatus.DONE, 3, {"drifted": 2, "in_step": 4}) == (ended.status, ended.done, ended.counts)
-    assert {ANN: "due", BOB: "due"} == await hand.adjustments(f"reconcile:{job.id}:{PROGRAM}:1")
+    assert {ANN: "due", BOB: "due"} == await hand.adjustments(f"reconcile:{LATER}:{job.id}:{PROGRAM}:1")
+
+
+async def test_a_group_is_told_of_once_whoever_goes_on(hand: Hand, to: Line, there: Town) -> None:
+    """Who takes it up when the group was compared already does not ask again who leads it, and counts nothing twice."""
+    await in_step(hand, PRIMARY)
+    there.tiers = {PRIMARY: DIAMOND}
+
+    def die(_job: Job, _found: Findings) -> None:
+        raise asyncio.CancelledError
+
+    first = reconciler(hand, to, "first", told=die)
+    with pytest.raises(asyncio.CancelledError):
+        await first.work_off(await begun(hand, first, Keys(org=ORG, group=GROUP)))
+    there.away, read = True, len(there.asked)
+    to.clock.now += LEASE_MS
+    second = reconciler(hand, to, "second")
+    left = await taken(hand, second, second.until)
+    assert left is not None
+    ended = await second.work_off(left)
+
+    assert [] == there.asked[read:]
+    assert ended is not None
+    assert (JobStatus.DONE, 1, {"drifted": 2}) == (ended.status, ended.done, ended.counts)
 
 
 async def test_its_calls_keep_the_rate_and_it_keeps_its_lease(hand: Hand, to: Line) -> None:
@@ -171,10 +211,31 @@ async def test_work_that_is_under_way_is_left_to_itself(hand: Hand, to: Line, th
     assert 1 == len(await hand.store.sweep(LATER, 10))
 
 
-def repair(*members: int, changed_at: int = NOW, tier: Tier = DIAMOND) -> Arrival:
-    """What a reconcile orders for these members."""
+async def test_a_key_is_compared_as_it_stands_when_its_turn_comes(hand: Hand, to: Line, there: Town) -> None:
+    """What was under way when the job began, and is over by now, excuses no drift."""
+    await in_step(hand, 1)
+    key = await hand.due(tier_change("e2", customer=2))
+    there.tiers = {2: DIAMOND}
+    owing = [key]
+
+    async def sleep(seconds: float) -> None:
+        await to.clock.sleep(seconds)
+        if owing:
+            await hand.finished(owing.pop(), [ANN, BOB], LATER)
+
+    one = reconciler(hand, to, sleep=sleep)
+
+    ended = await one.work_off(await begun(hand, one))
+
+    assert ended is not None
+    assert {"in_step": 2, "drifted": 2} == ended.counts
+    assert [key] == await hand.due_keys(FAR)
+
+
+def repair(*members: int, changed_at: int = NOW, tier: Tier = DIAMOND, at: int = LATER) -> Arrival:
+    """What the first reconcile of a store orders for these members."""
     leader = Leader(ORG, PROGRAM, PRIMARY, GROUP, tier, None, may_lower=True)
-    body = drift.repair(leader, members, event_id=f"reconcile:1:{PROGRAM}:{PRIMARY}", changed_at=changed_at)
+    body = drift.repair(leader, members, event_id=f"reconcile:{at}:1:{PROGRAM}:{PRIMARY}", changed_at=changed_at)
     return intake.admit(body, LATER, {ORG: Policy()})
 
 
@@ -287,3 +348,34 @@ async def test_a_scheduled_pass_goes_on_behind_the_last(hand: Hand) -> None:
         return job.matched, [key.customer for key in keys]
 
     assert [(2, [1, 2]), None, (1, [3]), (2, [1, 2])] == [await begin(hours) for hours in (0, 0.9, 1, 2)]
+
+
+async def test_a_repair_that_was_imported_stands_in_nobodys_way(hand: Hand, to: Line, there: Town) -> None:
+    """The first reconcile of a store into which events of another were imported orders what it finds all the same."""
+    await in_step(hand, PRIMARY)
+    await hand.finished(await hand.due(repair(ANN, at=NOW)), [], LATER)
+    there.tiers = {PRIMARY: DIAMOND}
+    one = reconciler(hand, to)
+
+    job = await begun(hand, one)
+    await one.work_off(job)
+
+    assert {ANN: "due", BOB: "due"} == await hand.adjustments(repair().event_id)
+    shown = await hand.store.job(job.id)
+    assert shown is not None
+    assert {"drifted": 2, "left": 2} == shown.counts
+
+
+async def test_a_scheduled_pass_is_begun_by_one_replica(hand: Hand, database_url: str) -> None:
+    """Two replicas see at the same time that it is time: one of them begins it, and the other finds it begun."""
+    await in_step(hand, 1)
+
+    async def begin(store: Store, now: int) -> bool:
+        pass_ = await store.begin_pass(Keys(org=ORG), by="schedule", keys_max=2, every_ms=3_600_000, now=now)
+        return pass_ is not None
+
+    async with open_store(database.address(database_url)) as other:
+        hours = [LATER + 3_600_000 * hour for hour in range(10)]
+        begun = [sorted(await asyncio.gather(begin(hand.store, now), begin(other, now))) for now in hours]
+
+    assert [[False, True]] * 10 == begun

@@ -252,18 +252,23 @@ class Town:
         waits: object = "nothing looked at yet"
         try:
             async with asyncio.timeout(within_s):
-                while True:
-                    before = await self._control("GET", "/sandbox/calls?limit=1")
-                    pending = await self.events(status="pending", limit=1)
-                    flying = (await self._control("GET", "/sandbox/deliveries?limit=1"))["pending"]
-                    late = await self.events(status="pending", limit=1)
-                    after = await self._control("GET", "/sandbox/calls?limit=1")
-                    waits = {"pending": pending or late, "deliveries": flying, "calls": after["running"]}
-                    if not (pending or late or flying or after["running"]) and before["total"] == after["total"]:
-                        return
+                while waits := await self._on_its_way():
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"not quiet after {within_s:g} s: {waits}") from None
+
+    async def _on_its_way(self) -> Json:
+        """Name what is on its way; nothing else is asked for then."""
+        before = await self._control("GET", "/sandbox/calls?limit=1")
+        if pending := await self.events(status="pending", limit=1):
+            return {"pending": pending}
+        flying = (await self._control("GET", "/sandbox/deliveries?limit=1"))["pending"]
+        late = await self.events(status="pending", limit=1)
+        after = await self._control("GET", "/sandbox/calls?limit=1")
+        waits = {"pending": late, "deliveries": flying, "calls": after["running"]}
+        if any(waits.values()):
+            return waits
+        return {"calls meanwhile": after["total"] - before["total"]} if before["total"] != after["total"] else {}
 
     def tier_event(
         self,

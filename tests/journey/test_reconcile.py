@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from tests.journey.kit import LOGIN, PROGRAM, SECRET, Family, Json, Town, town
+from tiersync.store import database, open_store
+from tiersync.store.tables import slices
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,6 +45,12 @@ async def known(here: Town, tier: str = "Gold", **options: Any) -> Family:
     await here.decide(people.primary, tier)
     await here.quiet()
     return people
+
+
+async def leased(here: Town) -> int:
+    """Count the calls that were leased."""
+    async with open_store(database.address(here.database_url)) as store:
+        return await store.look(lambda connection: connection.execute(select(func.sum(slices.c.calls))).scalar_one())
 
 
 def of(people: Family) -> tuple[str, str]:
@@ -96,6 +105,16 @@ async def test_drift_planted_by_hand_is_repaired_by_the_fewest_calls(here: Town)
     assert {"in_step": 1, "drifted": 2, "repaired": 2} == figures(report)
     assert {"Gold"} == await here.followers(people)
     assert [(low, "UPGRADE"), (high, "DOWNGRADE")] == sorted(made)
+
+
+async def test_it_keeps_the_limit_that_it_shares_with_the_server(here: Town) -> None:
+    """Where an org's calls of a minute are limited, the command leases its own from the same store."""
+    people = await known(here)
+
+    report = await reconcile(here, *of(people), calls_per_minute_max=6000)
+
+    assert {"in_step": 3} == figures(report)
+    assert await leased(here)
 
 
 async def test_a_dry_run_only_reads(here: Town) -> None:

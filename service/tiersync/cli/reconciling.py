@@ -167,7 +167,9 @@ async def _comparing(loaded: "Settings", store: Store, report: _Report, *, quiet
         watching = asyncio.create_task(asyncio.sleep(0))
         try:
             for number, values in loaded.by_org().items():
-                apis[number] = app.capillary(values, changed=watch.changed)
+                limit = values.calls_per_minute_max
+                budget = store.budget(number, limit, app.now) if limit else None
+                apis[number] = app.capillary(values, changed=watch.changed, budget=budget)
                 await watch.begin(number, apis[number])
             watching = asyncio.create_task(watch.run())
             yield app.reconciler(loaded, store, apis, app.now, told=told)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from tiersync.store.reconciling import Comparison, order, results
 from tiersync.store.removal import Removal, remove
@@ -124,6 +124,9 @@ def _job(row: Any) -> Job:
     return Job(**{**values, "kind": JobKind(values["kind"]), "status": JobStatus(values["status"])})
 
 
+_SCHEDULE: Final = 0x74696D65  # "time": whoever begins what is scheduled holds this advisory lock
+
+
 def begin(connection: Connection, asked: Sequence[Begin]) -> list[Job | None]:
     """Write jobs down. None for one that was asked for a moment ago."""
     return [_begin(connection, item) for item in asked]
@@ -131,6 +134,8 @@ def begin(connection: Connection, asked: Sequence[Begin]) -> list[Job | None]:
 
 def _begin(connection: Connection, item: Begin) -> Job | None:
     if item.unless_since is not None:
+        if connection.dialect.name == "postgresql":  # who comes second is to see what the first has begun
+            connection.execute(select(func.pg_advisory_xact_lock(_SCHEDULE)))
         last = read_last(connection, item.kind, item.by, item.selection)
         if last is not None and last.at > item.unless_since:
             return None

@@ -96,6 +96,12 @@ def page(connection: Connection, keys: Keys, after: int, upto: int, limit: int) 
     return [Known(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
 
+def primary_of(connection: Connection, sync: int) -> int | None:
+    """Whose key stands in this row, or None if there is no such row."""
+    found: int | None = connection.scalar(select(syncs.c.customer).where(syncs.c.id == sync))
+    return found
+
+
 def order(connection: Connection, job: int, repairs: Sequence[Arrival]) -> None:
     """Store the events of a reconcile by the door of a delivery, so that their keys are due; they bear its number."""
     if repairs:

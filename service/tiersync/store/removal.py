@@ -81,8 +81,8 @@ def remove(connection: Connection, removal: Removal) -> int | None:
 
     What may not go any more (somebody replayed it meanwhile) stays.
     """
-    free = select(events.c.id).where(events.c.id.in_(removal.events), may_go(removal.horizon)).with_for_update()
-    going = list(connection.execute(free).scalars())
+    free = select(events.c.id).where(events.c.id.in_(removal.events), may_go(removal.horizon))
+    going = list(connection.execute(free.order_by(events.c.id).with_for_update()).scalars())  # in everybody's order
     if not going:
         return 0
     few = select(adjustments.c.event, adjustments.c.member).where(adjustments.c.event.in_(going))

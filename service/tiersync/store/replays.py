@@ -7,8 +7,9 @@ only `force` goes back to the tier of the event itself.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from tiersync.fanout import AdjustmentStatus
 from tiersync.intake import Arrival, EventStatus, Kind
@@ -57,6 +58,8 @@ def _replay(connection: Connection, item: Replay) -> Replayed:
             wake_owing(connection, arrival, item.now)
         return Replayed.UNCHANGED
     sync = (hold(connection, {key}))[key]
+    if connection.execute(_HOLD, {"_id": item.event}).one_or_none() is None:
+        return Replayed.UNCHANGED  # a purge had it in hand, and was waited for
     if arrival.kind in BY_MEMBER:
         owed = [{**values, "due_at": item.now} for values in member_values(arrival, item.event, sync)]
         if owed:
@@ -70,6 +73,9 @@ def _replay(connection: Connection, item: Replay) -> Replayed:
         result = _replay_tier(connection, item, sync, EventStatus(was))
     save(connection, [sync])
     return result
+
+
+_HOLD: Final = select(events.c.id).where(events.c.id == bindparam("_id")).with_for_update()
 
 
 def _replay_tier(connection: Connection, item: Replay, sync: SyncRow, was: EventStatus) -> Replayed:
