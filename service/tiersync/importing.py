@@ -19,7 +19,7 @@ from tiersync.intake import Arrival
 from tiersync.store import Store
 from tiersync.webhook import INT64_MAX
 
-_TOGETHER: Final = 200
+TOGETHER = 200
 REFUSED: Final = "refused"
 
 
@@ -53,7 +53,7 @@ async def take_in(
 ) -> AsyncIterator[Line]:
     """Store the event of each line; what is stored already is a duplicate. Raises `StoreUnavailable`."""
     numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    while batch := list(islice(numbered, _TOGETHER)):
+    while batch := list(islice(numbered, TOGETHER)):
         read = [(number, _arrival(line, orgs, bytes_max, now())) for number, line in batch]
         # They share a commit, and are stored in the order of the lines.
         stored = iter(await asyncio.gather(*(store.receive(item) for _, item in read if isinstance(item, Arrival))))

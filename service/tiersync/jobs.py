@@ -27,10 +27,11 @@ from tiersync.store import (
     Stored,
     WantJob,
 )
+from tiersync.store.writer import Step
 
 log: Final = structlog.get_logger("tiersync.jobs")
 
-_STEP_MAX: Final = 100
+STEP_MAX = 100
 _DAY_MS: Final = 86_400_000
 
 
@@ -62,10 +63,11 @@ class Clerk:
         now: Callable[[], int],
         sleep: Callable[[float], Awaitable[None]],
         told: Callable[[Job], None] = lambda _: None,
+        step: Step = lambda _: None,
     ) -> None:
         """`orgs` maps an org's id to the policies by which its events are read again."""
         self._store, self._orgs, self._limits, self.owner = store, orgs, limits, owner
-        self._now, self._sleep, self._told = now, sleep, told
+        self._now, self._sleep, self._told, self._step = now, sleep, told, step
 
     @property
     def until(self) -> int:
@@ -103,6 +105,7 @@ class Clerk:
             step = await self._next(job)
             if step is None:
                 return await self._store.end_job(job.id, JobStatus.DONE, now=self._now(), owner=self.owner)
+            self._step("before step")
             before, advanced = job.done, await self._store.advance_job(step)
             if advanced is None:
                 return None
@@ -113,7 +116,7 @@ class Clerk:
 
     async def _next(self, job: Job) -> Advance | None:
         """The next step, or None if there is none. It is short enough for the rate, and for the lease."""
-        selection, size = Selection.of(job.selection), min(_STEP_MAX, job.rate or _STEP_MAX)
+        selection, size = Selection.of(job.selection), min(STEP_MAX, job.rate or STEP_MAX)
         work: Sequence[Replay] | Removal
         if job.kind is JobKind.REPLAY:
             page = await self._store.stored(selection, size, job.position, job.upto)

@@ -21,6 +21,7 @@ from tiersync.intake import ANY_ORG, Arrival
 from tiersync.retry import Refused, TryAgain
 from tiersync.store import Advance, Comparison, Job, JobKind, JobStatus, Keys, Known, Store, WantJob
 from tiersync.store.reconciling import primary_of
+from tiersync.store.writer import Step
 
 log: Final = structlog.get_logger("tiersync.reconcile")
 
@@ -112,11 +113,12 @@ class Reconciler:
         sleep: Callable[[float], Awaitable[None]],
         counted: Callable[[str, int], None] = lambda _name, _count: None,
         told: Callable[[Job, Findings], None] = lambda _job, _found: None,
+        step: Step = lambda _: None,
     ) -> None:
         """`counted` hears how many members were found how; `told` hears what each key's comparison found."""
         self._store, self._orgs, self.owner, self._lease_s = store, orgs, owner, lease_s
         self._now, self._monotonic, self._sleep = now, monotonic, sleep
-        self._counted, self._told = counted, told
+        self._counted, self._told, self._step = counted, told, step
 
     @property
     def until(self) -> int:
@@ -277,7 +279,9 @@ class Reconciler:
         """Make a call at the job's rate. While fresh work fills the org's limits it waits; a pause ends it."""
         while True:
             began = self._monotonic()
+            self._step("before reading")
             answer = await call()
+            self._step("after reading")
             await self._wait(going, going.pause_s - (self._monotonic() - began))
             held_back = going.org.capillary.paused or going.org.capillary.away_s
             if held_back and isinstance(answer, NotTried | TryAgain):

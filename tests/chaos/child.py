@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -26,11 +27,11 @@ import structlog
 import time_machine
 import uvloop
 
-from tiersync import app, settings, telemetry
+from tiersync import app, importing, jobs, settings, telemetry
 from tiersync.capillary import gate
 from tiersync.console.session import Sessions
-from tiersync.intake import EventStatus
-from tiersync.store import JobKind, Selection
+from tiersync.importing import take_in
+from tiersync.store import JobKind, Keys, Selection, Store
 
 COMMIT: Final = " commit: "
 PR_SET_PDEATHSIG: Final = 1
@@ -48,8 +49,12 @@ class Steps:
     """Hears the steps, counts them, and does at one of them what the order says."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        """`kill` and `stop` are a point and which passing of it; `shift` the same and seconds for the clock."""
+        """`kill` and `stop` are a point and which passing of it; `shift` the same and seconds for the clock.
+
+        Of all that are told to die `once`, a file that is not there yet, the first to come to its point does.
+        """
         self.passed: Counter[str] = Counter()
+        self._once = order.get("once")
         self._kill, self._stop, self._shift = order.get("kill"), order.get("stop"), order.get("shift")
         self._clock = time_machine.travel(datetime.now(UTC), tick=True).start() if self._shift else None
 
@@ -58,7 +63,7 @@ class Steps:
         for point in points_of(name):
             self.passed[point] += 1
             here = [point, self.passed[point]]
-            if here == self._kill:
+            if here == self._kill and self._is_first():
                 os.kill(os.getpid(), signal.SIGKILL)
             if here == self._stop:
                 time.sleep(HANDED_OVER_S)
@@ -67,32 +72,71 @@ class Steps:
                 self._clock.shift(self._shift[2])
                 structlog.get_logger("tests.chaos").info("clock.shifted", point=point, seconds=self._shift[2])
 
+    def _is_first(self) -> bool:
+        if self._once is None:
+            return True
+        try:
+            Path(self._once).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
 
 def live(order: dict[str, Any]) -> None:
-    """Be the service until it is over, or a replay beside it."""
+    """Be the service until it is over, or a command beside it."""
     with Path(order["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         os.dup2(log.fileno(), sys.stderr.fileno())
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     telemetry.configure_logging("info", "json")
     if minute_s := order.get("minute_s"):  # a short one, and slices that are short beside it
         gate.MINUTE_S, gate.SLICE_S = minute_s, minute_s / 4
+    if step_max := order.get("step_max"):  # so few at a time that there are several steps
+        jobs.STEP_MAX = importing.TOGETHER = step_max
     steps = Steps(order)
     loaded = settings.load(**order["settings"])
-    uvloop.run(replay_dead(loaded, steps) if order.get("replay") else app.serve(loaded, step=steps))
+    command = order.get("command")
+    uvloop.run(carry_out(loaded, steps, **command) if command else app.serve(loaded, step=steps))
     if order.get("points"):
         Path(order["points"]).write_text(json.dumps(steps.passed))
 
 
-async def replay_dead(loaded: settings.Settings, steps: Steps) -> None:
-    """Replay what is dead, as `tiersync replay --status dead` does."""
+async def carry_out(
+    loaded: settings.Settings, steps: Steps, *, verb: str, background: bool = False, **asked: Any
+) -> None:
+    """Be the command of that name, as `tiersync replay --status dead` is; `asked` are its conditions."""
     async with app.store(loaded, step=steps) as store:
-        clerk = app.clerk(loaded, store, app.now)
-        asked = Selection(status=EventStatus.DEAD)
-        await clerk.work_off(
-            await store.begin_job(
-                JobKind.REPLAY, asked, by="chaos", now=app.now(), owner=clerk.owner, until=clerk.until
-            )
-        )
+        match verb:
+            case "import":
+                lines, orgs = Path(asked["file"]).read_bytes().splitlines(), app.policies(loaded)
+                taken = take_in(store, lines, orgs, bytes_max=loaded.body_bytes_max, now=app.now)
+                counts = Counter([line.result async for line in taken])
+                Path(asked["file"]).with_suffix(".counts").write_text(json.dumps(counts))
+            case "reconcile":
+                rate = asked.pop("rate")
+                await compare(loaded, store, steps, Keys(**asked), rate, background=background)
+            case kind:
+                clerk = app.clerk(loaded, store, app.now, step=steps)
+                held = {} if background else {"owner": clerk.owner, "until": clerk.until}
+                job = await store.begin_job(JobKind(kind), Selection(**asked), by="chaos", now=app.now(), **held)
+                if not background:
+                    await clerk.work_off(job)
+
+
+async def compare(
+    loaded: settings.Settings, store: Store, steps: Steps, keys: Keys, rate: int, *, background: bool
+) -> None:
+    """Reconcile, as the command does."""
+    async with AsyncExitStack() as stack:
+        apis = {}
+        for org, values in loaded.by_org().items():
+            budget = store.budget(org, values.calls_per_minute_max, app.now)
+            apis[org] = app.capillary(values, budget=budget)
+            stack.push_async_callback(apis[org].close)
+        comparing = app.reconciler(loaded, store, apis, app.now, step=steps)
+        held = {} if background else {"owner": comparing.owner, "until": comparing.until}
+        job = await store.begin_reconcile(keys, by="chaos", now=app.now(), rate=rate, **held)
+        if not background:
+            await comparing.work_off(job)
 
 
 def die_with_the_parent() -> None:

@@ -13,12 +13,12 @@ async def wrongs(here: City, may_be_touched: Collection[int], calls_max: int, mi
     wrong = []
 
     async def at_rest() -> bool:
-        return not any(here.unfinished().values())
+        return not any((await here.unfinished()).values())
 
     try:
         await here.town.until(at_rest)
     except AssertionError:
-        wrong.append(f"not finished: {here.unfinished()}")
+        wrong.append(f"not finished: {await here.unfinished()}")
     if lost := await here.lost():
         wrong.append(f"answered and lost: {sorted(lost)}")
     if differing := await here.differing():

@@ -21,6 +21,7 @@ import httpx
 
 from tests.chaos.fence import Fence
 from tests.chaos.proxy import Proxy, line
+from tests.contract.store_kit import Hand
 from tests.journey.kit import TOKEN, Json, Town, town
 from tests.ports import free_port
 from tests.postgres import Postgres
@@ -86,7 +87,8 @@ class Replica:
 
     async def give(self, order: Json) -> "asyncio.Task[int]":
         """Have an order carried out by a new process; it is over with its exit status."""
-        self.order = {"settings": {**self.settings, "port": self.port}, "log": str(self.log), **order}
+        told = {**self.settings, "port": self.port, **order.pop("settings", {})}
+        self.order = {"settings": told, "log": str(self.log), **order}
         self.nursery.order(self.order)
         self.pid = await self.nursery.said()
         self.over = asyncio.create_task(self.nursery.said())
@@ -107,12 +109,13 @@ class Replica:
             os.kill(self.pid, number)
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send it a signal, unless it has ended; returns its exit status, 0 if there never was one."""
+        """Send it a signal, unless it has ended; returns its exit status, 0 if there was none since the last end."""
         if self.over is None:
             return 0
         self.send(number)
         async with asyncio.timeout(LIFE_S_MAX):
-            return await self.over
+            status, self.over = await self.over, None
+        return status
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,36 +130,39 @@ class Lines:
 class City:
     """A sandbox in this process, and services in processes of their own; what is asked of one is asked of the first.
 
+    `command` is whoever works beside them on the same store.
     `lines` stand between each of them and what it talks to, `sender` between Capillary and all of them; both only in a
-    city that was founded with lines.
+    city that was founded with lines. With a `hand` work can be left in the store before a service begins.
     """
 
     town: Town
     folder: Path
     replicas: list[Replica]
-    rows: Ask
+    command: Replica
+    ask: Ask
     lines: list[Lines] = field(default_factory=list)
     sender: Proxy | None = None
     fence: Fence | None = None
+    hand: Hand | None = None
 
     async def clear(self) -> None:
         """Empty the sandbox and the store, which nobody works on: also of the calls that were leased lately."""
         await self.town.clear()
-        self.rows(*(f"DELETE FROM {table}" for table in EMPTIED))  # noqa: S608 - no name comes from outside
+        await self.rows(*(f"DELETE FROM {table}" for table in EMPTIED))  # noqa: S608 - no name comes from outside
 
     async def begin(self, **order: Any) -> None:
         """Start the service."""
         await self.replicas[0].begin(**order)
 
-    async def replay(self, **order: Any) -> int:
-        """Replay what is dead, in a process of its own; returns its exit status."""
-        over = await self.replicas[0].give({"replay": True, **order})
+    async def run(self, command: Json, **order: Any) -> int:
+        """Run a command beside the service or without it (`child.carry_out`); returns its exit status."""
+        over = await self.command.give({"command": command, **order})
         async with asyncio.timeout(LIFE_S_MAX):
             return await over
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End every service that is there; returns the first one's exit status."""
-        first, *_ = [await replica.end(number) for replica in self.replicas]
+        first, *_ = [await replica.end(number) for replica in (*self.replicas, self.command)]
         return first
 
     async def quiet_or_dead(self) -> bool:
@@ -182,14 +188,18 @@ class City:
             for delivery in answer.json()["deliveries"]
             if any(attempt["status"] == 200 for attempt in delivery["attempts"])
         }
-        return answered - {row[0] for row in self.rows("SELECT event_id FROM events")}
+        return answered - {row[0] for row in await self.rows("SELECT event_id FROM events")}
 
     @staticmethod
     def passed(points: Path) -> dict[str, int]:
         """Tell how often each point was passed by a life that was to write it down."""
         return dict(json.loads(points.read_text()))
 
-    def unfinished(self) -> dict[str, int]:
+    async def rows(self, *statements: str) -> Rows:
+        """Carry out SQL statements behind the service's back; returns the rows of the last one."""
+        return await asyncio.to_thread(self.ask, *statements)  # this loop is also Capillary's, and that of the lines
+
+    async def unfinished(self) -> dict[str, int]:
         """Count what is not finished in the store; all zero once everything has come to rest."""
         questions = {
             "pending events": "SELECT count(*) FROM events WHERE status = 'pending'",
@@ -197,7 +207,7 @@ class City:
             "dead adjustments": "SELECT count(*) FROM adjustments WHERE status = 'dead'",
             "due or held keys": "SELECT count(*) FROM syncs WHERE due_at IS NOT NULL OR owner IS NOT NULL",
         }
-        [counts] = self.rows(f"SELECT {', '.join(f'({question})' for question in questions.values())}")
+        [counts] = await self.rows(f"SELECT {', '.join(f'({question})' for question in questions.values())}")
         return dict(zip(questions, counts, strict=True))
 
     async def differing(self) -> list[Json]:
@@ -211,7 +221,9 @@ class City:
     def tail(self) -> str:
         """Return what a failure needs to be repeated and understood."""
         told = []
-        for replica in self.replicas:
+        for replica in (*self.replicas, self.command):
+            if not replica.order:
+                continue
             log = replica.log.read_text().splitlines()[-30:] if replica.log.exists() else []
             told += [f"order: {json.dumps(replica.order)}", *log]
         return "\n".join(told)
@@ -233,36 +245,45 @@ async def side_by_side(cities: Sequence[City], things: Iterable[T], do: Callable
         raise group.exceptions[0] from None
 
 
+async def lend_a_hand(here: City, stack: AsyncExitStack) -> City:
+    """Let a city have a hand for as long as the stack lasts."""
+    here.hand = Hand(await stack.enter_async_context(open_store(database.address(here.town.database_url))))
+    return here
+
+
 @asynccontextmanager
 async def city(folder: Path, postgres: Postgres | None = None, **settings: Any) -> AsyncIterator[City]:
     """Found a city with one service, not started as yet. Its store is a file in the folder, or a fresh database."""
     async with AsyncExitStack() as stack:
-        url, rows = await _store(folder, postgres, stack)
+        url, ask = await _store(folder, postgres, stack)
         here = await stack.enter_async_context(town(url, started=False, **settings))
-        told = {**here.settings, "database_url": here.database_url}
-        log = folder / "service.log"
-        found = City(here, folder, [Replica(await _nursery(stack), told, here.port, log)], rows)
+        command = await _command(stack, here, folder)
+        service = Replica(await _nursery(stack), command.settings, here.port, folder / "service.log")
+        found = City(here, folder, [service], command, ask)
         stack.push_async_callback(found.end, signal.SIGKILL)
         yield found
 
 
 @asynccontextmanager
 async def city_with_lines(
-    folder: Path, postgres: Postgres | None = None, *, replicas: int = 1, **settings: Any
+    folder: Path, postgres: Postgres | None = None, *, replicas: int = 1, database_too: bool = False, **settings: Any
 ) -> AsyncIterator[City]:
-    """Found a city whose every connection crosses a line that can be disturbed; on PostgreSQL with several replicas."""
+    """Found a city whose connections cross lines that can be disturbed; on PostgreSQL with several replicas.
+
+    Those to the database cross one if it is to be disturbed too: it costs whoever makes many statements.
+    """
     async with AsyncExitStack() as stack:
-        url, rows = await _store(folder, postgres, stack)
+        url, ask = await _store(folder, postgres, stack)
         here = await stack.enter_async_context(town(url, started=False, **settings))
         ports = [free_port() for _ in range(replicas)]
-        found = City(here, folder, [], rows)
+        found = City(here, folder, [], await _command(stack, here, folder), ask)
         found.sender = await stack.enter_async_context(line(*(("127.0.0.1", port) for port in ports), port=here.port))
         if postgres is not None:
             found.fence = Fence(here.database_url)
             stack.push_async_callback(found.fence.close)
         for number, port in enumerate(ports, start=1):
             replica = Replica(await _nursery(stack), {}, port, folder / f"service-{number}.log")
-            lines = await _lines(stack, here, replica, found.fence, postgres)
+            lines = await _lines(stack, here, replica, found.fence, postgres if database_too else None)
             replica.settings = {
                 **here.settings,
                 "capillary_url": f"http://127.0.0.1:{lines.api.port}",
@@ -272,6 +293,11 @@ async def city_with_lines(
             found.lines.append(lines)
         stack.push_async_callback(found.end, signal.SIGKILL)
         yield found
+
+
+async def _command(stack: AsyncExitStack, here: Town, folder: Path) -> Replica:
+    settings = {**here.settings, "database_url": here.database_url}
+    return Replica(await _nursery(stack), settings, here.port, folder / "command.log")
 
 
 async def _lines(

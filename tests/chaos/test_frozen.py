@@ -11,6 +11,7 @@ import pytest
 
 from tests.chaos.judge import wrongs
 from tests.chaos.kit import LONG, QUIET_S_MAX, city_with_lines
+from tests.chaos.progress import Progress
 from tests.postgres import Postgres
 
 FAMILIES: Final = 4
@@ -39,7 +40,9 @@ async def test_who_was_frozen_adjusts_nobody_when_it_wakes(tmp_path: Path, own_p
         assert here.sender is not None
         assert here.fence is not None
         here.fence.strict = True
-        for point in POINTS if LONG else POINTS[:3]:
+        points = POINTS if LONG else POINTS[:3]
+        frozen_at = Progress("frozen replicas", len(points))
+        for point in points:
             await here.town.clear()
             families = [here.town.newcomers() for _ in range(FAMILIES)]
             await here.town.seed(*(people.seed("Silver") for people in families))
@@ -67,3 +70,4 @@ async def test_who_was_frozen_adjusts_nobody_when_it_wakes(tmp_path: Path, own_p
                 raise
             finally:
                 await here.end(signal.SIGKILL)
+            frozen_at.one_more()

@@ -33,8 +33,8 @@ async def test_a_stop_finishes_what_it_began_and_loses_nothing(here: City) -> No
     await here.town.until(lambda: some_done(here.town))
 
     status = await here.end()
-    left = here.unfinished()
-    held = here.rows("SELECT count(*) FROM syncs WHERE owner IS NOT NULL")
+    left = await here.unfinished()
+    held = await here.rows("SELECT count(*) FROM syncs WHERE owner IS NOT NULL")
     await here.begin()
     await here.quiet_or_dead()
 

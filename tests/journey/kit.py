@@ -252,12 +252,12 @@ class Town:
         waits: object = "nothing looked at yet"
         try:
             async with asyncio.timeout(within_s):
-                while waits := await self._on_its_way():
+                while waits := await self.on_its_way():
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"not quiet after {within_s:g} s: {waits}") from None
 
-    async def _on_its_way(self) -> Json:
+    async def on_its_way(self) -> Json:
         """Name what is on its way; nothing else is asked for then."""
         before = await self._control("GET", "/sandbox/calls?limit=1")
         if pending := await self.events(status="pending", limit=1):

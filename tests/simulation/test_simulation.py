@@ -16,6 +16,9 @@ from tests.simulation.plant import tables
 
 FIRST = int(os.environ.get("TIERSYNC_SIMULATION_SEED", "1"))
 COUNT = int(os.environ.get("TIERSYNC_SIMULATION", "400"))
+PART = 1000
+PARTS = [range(begin, min(begin + PART, FIRST + COUNT)) for begin in range(FIRST, FIRST + COUNT, PART)]
+"""A test for each thousand, so that they are shared out to several processes, and one sees how far it is."""
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +37,11 @@ def _without_words() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.mark.timeout(3600)
-def test_every_history_ends_well(engine: Engine) -> None:
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seeds", PARTS, ids=lambda part: f"{part[0]}-{part[-1]}")
+def test_every_history_ends_well(engine: Engine, seeds: range) -> None:
     """Whatever dies, freezes, fails, repeats or overtakes: nothing is lost, all converge, nobody else is touched."""
-    failing = check(range(FIRST, FIRST + COUNT), engine)
+    failing = check(seeds, engine)
 
     assert failing is None, failing
 

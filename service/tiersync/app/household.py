@@ -14,6 +14,7 @@ from tiersync.fanout import Policy
 from tiersync.intake import EventStatus
 from tiersync.settings import Settings
 from tiersync.store import Job, Store
+from tiersync.store.writer import Step
 
 
 def policies(settings: Settings) -> Mapping[int, Policy]:
@@ -22,11 +23,22 @@ def policies(settings: Settings) -> Mapping[int, Policy]:
 
 
 def clerk(
-    settings: Settings, opened: Store, clock: Callable[[], int], told: Callable[[Job], None] = lambda _: None
+    settings: Settings,
+    opened: Store,
+    clock: Callable[[], int],
+    told: Callable[[Job], None] = lambda _: None,
+    step: Step = lambda _: None,
 ) -> jobs.Clerk:
     """Whoever works on stored jobs in this process."""
     return jobs.Clerk(
-        opened, policies(settings), purging(settings), owner=owner(), now=clock, sleep=asyncio.sleep, told=told
+        opened,
+        policies(settings),
+        purging(settings),
+        owner=owner(),
+        now=clock,
+        sleep=asyncio.sleep,
+        told=told,
+        step=step,
     )
 
 
@@ -36,13 +48,14 @@ def purging(settings: Settings) -> jobs.Limits:
     return jobs.Limits(settings.lease_s, settings.duplicates_days, echo_s, settings.purge_batch_max)
 
 
-def reconciler(
+def reconciler(  # noqa: PLR0913 - what it stands on
     settings: Settings,
     opened: Store,
     apis: Mapping[int, Capillary],
     clock: Callable[[], int],
     counted: Callable[[str, int], None] = lambda _name, _count: None,
     told: Callable[[Job, reconcile.Findings], None] = lambda _job, _found: None,
+    step: Step = lambda _: None,
 ) -> reconcile.Reconciler:
     """Whoever compares groups with their primaries in this process."""
     orgs = {
@@ -67,6 +80,7 @@ def reconciler(
         sleep=asyncio.sleep,
         counted=counted,
         told=told,
+        step=step,
     )
 
 

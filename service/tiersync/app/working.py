@@ -61,8 +61,8 @@ async def begin(  # noqa: PLR0913 - what the work stands on
         orgs[org] = turn.Org(api, values.policy, values.attempt_s_max, values.members_max)
         _measure(metrics, org, api)
     await stack.enter_async_context(beside(watch.run(), "watch"))
-    await stack.enter_async_context(beside(clerk(settings, opened, clock).serve(settings.sweep_s), "jobs"))
-    comparing = reconciler(settings, opened, apis, clock, metrics.compared)
+    await stack.enter_async_context(beside(clerk(settings, opened, clock, step=step).serve(settings.sweep_s), "jobs"))
+    comparing = reconciler(settings, opened, apis, clock, metrics.compared, step=step)
     await stack.enter_async_context(beside(comparing.serve(settings.sweep_s), "reconcile"))
     await stack.enter_async_context(beside(forgetting(settings, opened, clock), "retention"))
     working = worker.Worker(
