@@ -4,7 +4,6 @@ Whoever holds a job's lease works on it: the `tiersync` command that asked for i
 the next goes on behind the last step that was committed.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -86,7 +85,7 @@ class Clerk:
                 log.warning("job.store_unavailable", error=str(error))
             except Exception:
                 log.exception("job.failed")
-            await asyncio.sleep(every_s)
+            await self._sleep(every_s)
 
     async def work_off(self, job: Job) -> Job | None:
         """Carry a held job on to its end; return it as it ended, or None if it was taken from us or cancelled."""

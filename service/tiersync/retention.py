@@ -1,6 +1,5 @@
 """Forgetting what is over: events of an age, by their status, a few at a time beside the daily work."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -17,7 +16,7 @@ _BREATH_S: Final = 0.1  # between two commits: deliveries go first
 _DAY_MS: Final = 86_400_000
 
 
-async def keep_house(
+async def keep_house(  # noqa: PLR0913 - put together in app, and only there
     store: Store,
     days: Mapping[EventStatus, float],
     *,
@@ -25,18 +24,19 @@ async def keep_house(
     rows_max: int,
     every_s: float,
     now: Callable[[], int],
+    sleep: Callable[[float], Awaitable[None]],
 ) -> None:
     """Remove what is older than its status is kept, time and again, until cancelled."""
     while True:
         try:
-            removed = await forget(store, days, horizon=horizon, rows_max=rows_max, now=now(), sleep=asyncio.sleep)
+            removed = await forget(store, days, horizon=horizon, rows_max=rows_max, now=now(), sleep=sleep)
             if removed:
                 log.info("retention.removed", events=removed)
         except StoreUnavailable as error:
             log.warning("retention.store_unavailable", error=str(error))
         except Exception:
             log.exception("retention.failed")
-        await asyncio.sleep(every_s)
+        await sleep(every_s)
 
 
 async def forget(

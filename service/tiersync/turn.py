@@ -48,7 +48,10 @@ class Made:
 
 @dataclass(slots=True)
 class Turn:
-    """A turn. `until` is the monotonic second after which no call may begin: the fence of the lease."""
+    """A turn. `until` is the monotonic second after which no call may begin: the fence of the lease.
+
+    Whoever takes what was `made` holds `settling` until it is on disk or back: the release must not overtake it.
+    """
 
     claim: Claim
     org: Org
@@ -57,6 +60,7 @@ class Turn:
     members: Mapping[int, Member] = field(default_factory=dict)
     over: bool = False
     made: list[Made] = field(default_factory=list)
+    settling: asyncio.Lock = field(default_factory=asyncio.Lock)
     _primary: Held | TryAgain | Refused | NotTried | None = None
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -10,7 +10,7 @@ done stays due in the tables; nothing is remembered here.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
@@ -101,9 +101,10 @@ class Worker:
                 release = await self._work(turn)
             finally:
                 del self._turns[claim.sync]
-            made = self._take(turn)
+            async with turn.settling:  # what is being written down comes first
+                made = self._take(turn)
         self._step("before release")
-        due_at = await self._store.release(release, *(one.settlement for one in made))
+        due_at = await self._store.release(replace(release, settlements=[one.settlement for one in made]))
         self._tell(claim, made)
         log.info(
             "turn.ended",
@@ -135,6 +136,9 @@ class Worker:
         except StoreUnavailable as error:  # then no further call begins once the lease draws to its end
             log.warning("lease.not_prolonged", sync=turn.claim.sync, error=str(error))
             return
+        except Exception:
+            log.exception("lease.not_prolonged", sync=turn.claim.sync)
+            return
         if held:
             turn.may_call(began, self._limits.lease_s)
         else:
@@ -146,13 +150,7 @@ class Worker:
             await sleep(self._limits.settle_s_max / 2)
             before = self._monotonic() - self._limits.settle_s_max / 2
             late = [turn for turn in self._turns.values() if turn.made and turn.made[0].ended <= before]
-            await asyncio.gather(*(self._settle_late(turn) for turn in late))
-
-    async def _settle_late(self, turn: Turn) -> None:
-        try:
-            await self._settle(turn)
-        except StoreUnavailable as error:  # tried again a moment later, or with the release
-            log.warning("settle.store_unavailable", sync=turn.claim.sync, error=str(error))
+            await asyncio.gather(*(self._settle(turn) for turn in late))
 
     async def _work(self, turn: Turn) -> Release:
         claim = turn.claim
@@ -243,7 +241,8 @@ class Worker:
                 raise group.exceptions[0] from None
             if len(page) < limits.owed_batch_max:  # what fell due meanwhile is the next turn's
                 return
-            await self._settle(turn)
+            if not await self._settle(turn):
+                return
             page = await self._owed(turn)
 
     async def _owed(self, turn: Turn) -> Sequence[Due]:
@@ -283,19 +282,31 @@ class Worker:
             self._step("before settle")
         return made
 
-    async def _settle(self, turn: Turn) -> None:
-        """Write down what was made so far."""
-        if made := self._take(turn):
+    async def _settle(self, turn: Turn) -> bool:
+        """Write down what was made so far, and say whether the turn goes on.
+
+        If it cannot be written, no further call begins, and it goes with the release.
+        """
+        async with turn.settling:
+            made, written = self._take(turn), False
+            if not made:
+                return not turn.over
             try:
-                goes_on = await self._store.settle(*(one.settlement for one in made))
-            except StoreUnavailable:
-                turn.made[:0] = made  # they go with the release
-                raise
-            turn.over = turn.over or not goes_on
+                turn.over = not await self._store.settle(*(one.settlement for one in made)) or turn.over
+                written = True
+            except StoreUnavailable as error:
+                log.warning("settle.not_written", sync=turn.claim.sync, error=str(error))
+            except Exception:
+                log.exception("settle.not_written", sync=turn.claim.sync)
+            finally:
+                if not written:
+                    turn.made[:0], turn.over = made, True
+        if written:
             self._tell(turn.claim, made)
+        return not turn.over
 
     def _tell(self, claim: Claim, made: Sequence[Made]) -> None:
-        """Say what was made, now that it is on disk."""
+        """Say what was made, now that it is on disk, or that the key is another's who reads it back."""
         now = self._monotonic()
         for one in made:
             written, seconds = one.settlement, now - one.began

@@ -84,7 +84,7 @@ async def test_the_last_outcomes_go_with_the_release(hand: Hand) -> None:
     ann, bob, eve = await hand.store.owed(claim, NOW, 10)
     went_on = await hand.store.settle(outcome(claim, ann), outcome(claim, bob))
 
-    due_at = await hand.store.release(Release(claim, NOW), outcome(claim, eve, DUE, due_at=LATER))
+    due_at = await hand.store.release(Release(claim, NOW, settlements=[outcome(claim, eve, DUE, due_at=LATER)]))
 
     assert went_on
     assert due_at == LATER

@@ -58,6 +58,8 @@ class Capillary:
     left_at: dict[int, float] = field(default_factory=dict)
     in_flight: Counter[int] = field(default_factory=Counter)
     called_at: list[float] = field(default_factory=list)
+    in_doubt: set[tuple[int, str]] = field(default_factory=set)
+    sent_in_doubt: list[str] = field(default_factory=list)
 
     def group_of(self, member: int) -> Group:
         """The group that somebody is or was in."""
@@ -78,6 +80,7 @@ class Capillary:
         if member is not None:
             self.watch(member, self.group_of(member).primary)
             self.in_flight[member] += 1
+            self._look_at(member, str(body))
 
         def happen() -> None:
             answer = self._answer(method, url, body, fault)
@@ -89,6 +92,9 @@ class Capillary:
         def deliver(answer: Answer) -> None:
             if not answered.done():
                 answered.set_result(answer)
+                # Whoever sent it knows now, unless that answer says nothing about the effect.
+                if member is not None and fault not in {"error_before", "error_after", "unreadable"}:
+                    self.in_doubt.discard((member, str(body)))
 
         self.loop.call_later(there, happen, context=contextvars.Context())
         try:
@@ -96,6 +102,13 @@ class Capillary:
                 return await answered
         except TimeoutError:
             raise NoAnswer("no answer in time") from None
+
+    def _look_at(self, member: int, body: str) -> None:
+        """A change whose effect nobody knows is not sent again before its member's tier was read."""
+        change = (member, body)
+        if change in self.in_doubt:
+            self.sent_in_doubt.append(f"{self.loop.time():.3f}: {process_name()} sends again to {member}: {body}")
+        self.in_doubt.add(change)  # until it is answered
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -139,6 +152,7 @@ class Capillary:
             return self._group(int(asked[1]))
         if (asked := re.search(r"/v2/customers/(\d+)/tierDetails", url)) is not None:
             number = self.tiers[int(asked[1])]
+            self.in_doubt = {change for change in self.in_doubt if change[0] != int(asked[1])}
             tier = {"programId": PROGRAM, "currentTierName": TIERS[number - 1], "currentTierSerialNumber": number}
             return _said(200, {"programTiers": [tier]})
         member = self._adjusted(method, url)

@@ -268,6 +268,7 @@ class Play:
             f"not the bytes that came: {one}" for one, body in self.answered.items() if stored.get(one) != body
         ]
         self.wrong += [f"dead: {one}" for one in dead]
+        self.wrong += self.world.sent_in_doubt
         if limit := self.history.calls_per_minute_max:
             times = self.world.called_at
             self.wrong += [

@@ -7,6 +7,9 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
 
 from tiersync import jobs, reconcile, retention
 from tiersync.capillary import Capillary
@@ -15,6 +18,8 @@ from tiersync.intake import EventStatus
 from tiersync.settings import Settings
 from tiersync.store import Job, Store
 from tiersync.store.writer import Step
+
+log: Final = structlog.get_logger("tiersync.app")
 
 
 def policies(settings: Settings) -> Mapping[int, Policy]:
@@ -105,6 +110,7 @@ def forgetting(settings: Settings, opened: Store, clock: Callable[[], int]) -> C
         rows_max=settings.purge_batch_max,
         every_s=settings.retention_s,
         now=clock,
+        sleep=asyncio.sleep,
     )
 
 
@@ -112,8 +118,15 @@ def forgetting(settings: Settings, opened: Store, clock: Callable[[], int]) -> C
 async def beside(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
     """Have something go on beside the block; it ends with it."""
     task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    """What goes on beside the service is to go on for ever: nobody waits for it, so nobody else would hear."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("loop.failed", name=task.get_name(), error=type(error).__name__)

@@ -12,6 +12,7 @@ from tiersync.store import queue
 from tiersync.store.claims import Claim, holding
 from tiersync.store.statements import Many
 from tiersync.store.tables import adjustments, events, syncs
+from tiersync.store.work import Settlement, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Release:
 
     Without more, the key is due when its next adjustment is. `retry_at`: the attempt failed before anything could be
     planned. `close`: nothing of it is to be done, for `reason`. `not_before`: Capillary is away, and no call is made
-    earlier.
+    earlier. `settlements`: the last outcomes, which are written down first.
     """
 
     claim: Claim
@@ -30,6 +31,7 @@ class Release:
     close: EventStatus | None = None
     reason: str | None = None
     detail: str | None = None
+    settlements: Sequence[Settlement] = ()
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class _End:
 
 def release(connection: Connection, releases: Sequence[Release]) -> list[int | None]:
     """End claims: finish the events that owe nothing more, and say when the key is due next (None: not at all)."""
+    settle(connection, [item.settlements for item in releases if item.settlements])
     rows = holding(connection, (item.claim for item in releases))
     held = [item for item in releases if (row := rows.get(item.claim.sync)) and row.fence == item.claim.fence]
     pending = _pending(connection, {item.claim.sync for item in held})

@@ -72,6 +72,7 @@ def _compile(statement: Executable, dialect: Dialect, row: Row) -> _Compiled:
     assert isinstance(compiled, SQLCompiler)  # noqa: S101 - what a statement compiles to
     names = compiled.positiontup
     assert names is not None  # noqa: S101 - both drivers number their parameters
+    assert len(names) > 1  # noqa: S101 - of one name `itemgetter` would make no tuple
     return _Compiled(
         text=str(compiled),
         values=itemgetter(*names),

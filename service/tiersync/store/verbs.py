@@ -1,6 +1,5 @@
 """`Store`: each verb handed to the writer, each reading to a reader. What they do stands in the modules beside this."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -102,14 +101,9 @@ class Store:
         """Write outcomes down; False if a claim was overtaken or a newer tier change came."""
         return bool(await self.writer.submit("settle", settlements))
 
-    async def release(self, release: Release, *settlements: Settlement) -> int | None:
+    async def release(self, release: Release) -> int | None:
         """Write the last outcomes down and give a key back; return when it is due next, epoch milliseconds, or None."""
-        if not settlements:
-            answer: int | None = await self.writer.submit("release", release)
-            return answer
-        _, answer = await asyncio.gather(
-            self.writer.submit("settle", settlements), self.writer.submit("release", release)
-        )
+        answer: int | None = await self.writer.submit("release", release)
         return answer
 
     async def reclaim(self, now: int) -> None:

@@ -138,7 +138,8 @@ def _owed_values(item: Plan, owed: Owed) -> dict[str, Any]:
 def settle(connection: Connection, batches: Sequence[Sequence[Settlement]]) -> list[bool]:
     """Write outcomes down. False tells the worker to stop: a claim or a tier change was overtaken.
 
-    An outcome is kept even then, but only on an adjustment that is still due: what was superseded stays so.
+    After a newer tier change an outcome is kept, but only on an adjustment that is still due: what was superseded stays
+    so. Of a claim that was lost nothing is written: whoever has the key now reads back what it owes.
     """
     rows = holding(connection, (item.claim for batch in batches for item in batch))
     held = [

@@ -113,15 +113,15 @@ class Writer:
         try:
             with self._timed(len(batch)):
                 results = await self._database.write(partial(self._apply, names, by_verb))
+            self._step(f"after commit: {names}")
         except Exception as error:  # noqa: BLE001 - whatever it is must reach the callers, not end the writer
             if _is_of_the_database(error) or (len(batch) == 1 and is_conflict(error)):
                 self._fail(batch, StoreUnavailable(f"the database cannot be written: {_first_line(error)}"))
             else:
                 await self._one_by_one(batch, error)
         else:
-            self._step(f"after commit: {names}")
             for verb, entries in by_verb.items():
-                for (_, future), result in zip(entries, results[verb], strict=True):
+                for (_, future), result in zip(entries, results[verb], strict=False):
                     if not future.done():
                         future.set_result(result)
 
