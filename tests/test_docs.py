@@ -306,7 +306,12 @@ def test_the_quickstart_runs_as_printed(tmp_path: Path) -> None:
             listening = f"until curl -sf http://127.0.0.1:{sandbox_port}/; do sleep 0.1; done"
             subprocess.run(["bash", "-c", listening], timeout=100, check=True, capture_output=True)
             done = subprocess.run(
-                [*typed("set -e\n" + "".join(others))], cwd=tmp_path, timeout=180, check=False, capture_output=True, text=True
+                [*typed("set -e\n" + "".join(others))],
+                cwd=tmp_path,
+                timeout=180,
+                check=False,
+                capture_output=True,
+                text=True,
             )
         finally:
             sandbox.terminate()

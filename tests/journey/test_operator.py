@@ -119,8 +119,8 @@ async def test_a_purge_removes_what_is_over_and_keeps_the_newest(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["pause", "77"], "0 pauses every org"),
-        (["resume", "77"], "Org 77 is not paused"),
+        (["pause", "77"], "no org is configured by its id: pause 0, or set TIERSYNC_ORG"),
+        (["resume", "77"], "no org is configured by its id: resume 0, or set TIERSYNC_ORG"),
         (["purge"], "--all takes everything"),
         (["purge", "--older-than", "soon"], "Example: --older-than 30d"),
         (["jobs", "cancel", "999"], "there is no job 999"),
