@@ -323,6 +323,20 @@ def test_what_cannot_be_done_is_said_on_stderr(full: Terminal, arguments: str, c
     assert "dry-run" in arguments or not said.out
 
 
+def test_an_export_without_bodies_is_complained_of_once(full: Terminal, tmp_path: Path) -> None:
+    """However many lines lack their body, one sentence says so; other lines have one each."""
+    file = tmp_path / "events.jsonl"
+    file.write_text(full.piped("export", "events").out + "{\n", "utf-8")
+    count = len(file.read_text("utf-8").splitlines()) - 1
+
+    said = full.piped("import", str(file), "--json")
+
+    assert (1, {"refused": count + 1}) == (said.code, json.loads(said.out))
+    wrong, bare = said.err.splitlines()
+    assert wrong.startswith(f"tiersync: line {count + 1}: not JSON")
+    assert f"tiersync: {count} lines have no body: export with --bodies" == bare
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 def test_where_no_org_has_an_id_that_is_said(terminal: Terminal, tmp_path: Path, verb: str) -> None:
     """Exit code 2, and what to do: take every org, or give the one its id; then it is known by it."""
