@@ -21,6 +21,7 @@ from tiersync.webhook import INT64_MAX
 
 TOGETHER = 200
 REFUSED: Final = "refused"
+NO_BODY: Final = "body: missing; export with --bodies"
 
 
 def _decoded(text: Any) -> bytes:
@@ -78,10 +79,11 @@ def _arrival(line: bytes, orgs: Mapping[int, Policy], bytes_max: int, now: int) 
         try:
             exported = _Exported.model_validate(found)
         except ValidationError as error:
+            if "body" not in found:
+                return NO_BODY
             first = error.errors(include_input=False, include_url=False)[0]
             field = str(first["loc"][0])
-            hint = "; export with --bodies" if field == "body" and "body" not in found else ""
-            return f"{field}: {first['msg'].removeprefix('Value error, ')}{hint}"
+            return f"{field}: {first['msg'].removeprefix('Value error, ')}"
         body, received_at = exported.body, exported.received_at
     if len(body) > bytes_max:
         return f"body: {len(body)} bytes; TIERSYNC_BODY_BYTES_MAX is {bytes_max}"

@@ -67,7 +67,7 @@ async def test_a_dry_run_is_chosen_corrected_and_then_repaired(here: Town, visit
     await page.get_by_role("link", name="Jobs").click()
     await page.get_by_role("link", name="Reconcile …").click()
     await page.get_by_label("Primary").fill("the one of yesterday")
-    await page.get_by_label("Whoever is elsewhere").select_option("is only counted (dry run)")
+    await page.get_by_label("Drifted secondaries").select_option("only compare")
     await page.get_by_role("button", name="Show what will happen").click()
     await expect(page.get_by_role("alert").filter(has_text="primary: must be an id")).to_be_visible()
     await expect(page.get_by_label("Primary")).to_be_focused()

@@ -474,6 +474,8 @@ async def test_a_body_that_cannot_be_read_has_a_name(running: Service) -> None:
 
     assert 1 == text.count(">not readable</a>")
     assert "not named" in text
+    [event] = re.findall(r'href="(/console/events/\d+)">not readable<', text)
+    assert "not named" in (await client.get(event)).text
 
 
 async def test_an_org_is_paused_and_resumed(running: Service) -> None:

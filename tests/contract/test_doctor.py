@@ -13,6 +13,7 @@ RIGHT = {
     "CAPILLARY_PASSWORD": "password",
     "WEBHOOK_SECRETS": "a-long-enough-secret",
     "OPERATOR_TOKEN": "a-long-enough-token",
+    "ORG": "50614",
 }
 CREDENTIALS = "TIERSYNC_CAPILLARY_USERNAME, TIERSYNC_CAPILLARY_PASSWORD"
 
@@ -31,6 +32,8 @@ async def findings(monkeypatch: pytest.MonkeyPatch, folder: Path, **changed: str
     [
         ({"WEBHOOK_SECRETS": "a-long-enough-secret,short,curt"}, "webhook secrets", "2 shorter than 16 characters"),
         ({"OPERATOR_TOKEN": "short"}, "operator token", "shorter than 16 characters"),
+        ({"ORG": ""}, "org", "TIERSYNC_ORG is not set"),
+        ({"ORG": "0"}, "org", "one primary may have two states. Set it to your org's id"),
         ({"OPERATOR_TOKEN": ""}, "operator API", "closed: TIERSYNC_OPERATOR_TOKEN is not set"),
         ({"WEBHOOK_SECRET": "x"}, "settings", "TIERSYNC_WEBHOOK_SECRET: there is no such setting"),
         ({"WEBHOOK_SECRET": "x"}, "settings", "is TIERSYNC_WEBHOOK_SECRETS meant?"),
@@ -56,11 +59,18 @@ async def test_right_settings_are_not_warned_of(monkeypatch: pytest.MonkeyPatch,
     assert not [finding for finding in found for secret in RIGHT.values() if secret in finding.detail]
 
 
+async def test_several_orgs_need_no_only_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where each org has a table, nothing is missing."""
+    found = await findings(monkeypatch, tmp_path, ORG="", ORGS='{"50614": {}, "50952": {}}')
+
+    assert not [finding for finding in found if finding.warns]
+
+
 async def test_an_address_where_nobody_answers_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What was seen, and the setting to look at."""
     [wrong] = [finding for finding in await findings(monkeypatch, tmp_path) if not finding.ok]
 
-    assert "Capillary" == wrong.what
+    assert "Capillary of org 50614" == wrong.what
     assert wrong.detail.startswith("not_connected: ")
     assert wrong.detail.endswith(". Check TIERSYNC_CAPILLARY_URL")
 
@@ -96,6 +106,6 @@ async def test_a_limit_of_calls_does_not_keep_it_from_calling(monkeypatch: pytes
     """The calls of a minute are leased in the store, which it only reads: it makes its one call all the same."""
     found = await findings(monkeypatch, tmp_path, CALLS_PER_MINUTE_MAX="60", BURST_TRIES_MAX="1")
 
-    [called] = [finding for finding in found if finding.what == "Capillary"]
+    [called] = [finding for finding in found if finding.what == "Capillary of org 50614"]
     assert not called.ok
     assert "within the limits" not in called.detail

@@ -1,5 +1,6 @@
 """What a person sees of a list: on a screen, wide or narrow, and in a pipe."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ REPORT: dict[str, Any] = {
     "dry_run": False,
     "jobs": [{"job": 3, "status": "running", "done": 1, "of": 4, "why": "paused"}],
     "groups": 1,
-    **dict.fromkeys(("in_step", "spared", "drifted", "repaired", "left", "unread"), 1),
+    **dict.fromkeys(("in_step", "spared", "drifted", "repaired", "left", "unread", "without_group"), 1),
     "members": [
         {"org": 50_614, "program": 973, "primary": 566_998_132, "member": member, "held": held, "tier": "Gold", **ended}
         for member, held, ended in (
@@ -87,6 +88,46 @@ def test_a_reconcile_says_everything_at_any_width(monkeypatch: pytest.MonkeyPatc
     joined = "".join(said.split())
     for word in ("Silver", "repaired", "left", "job3waitsforaserver(paused):1of4groupscompared", "1unread"):
         assert word in joined.lower() or word in joined
+
+
+def test_the_figures_of_a_reconcile_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who leads no group is counted too, and a dry run says what would be repaired."""
+    members = [
+        {**REPORT["members"][0], "org": 0, "result": "left", "reason": reason} for reason in ("dry_run", "under_way")
+    ]
+    counts = {"in_step": 4, "spared": 0, "drifted": 2, "repaired": 0, "left": 2, "unread": 0, "without_group": 1}
+    out = seen(monkeypatch, 200, screen=False)
+
+    showing.reconciled({**REPORT, "dry_run": True, "jobs": [], "groups": 5, **counts, "members": members})
+
+    lines = out.said().splitlines()
+    assert (
+        "5 groups compared: 4 in step, 0 spared, 2 drifted, 1 would be repaired, 1 left, 0 unread, 1 without group. "
+        "Nothing was changed." == lines[-1]
+    )
+    assert ["-", "973", "566998132", "564662499", "Silver", "Gold", "would", "be", "repaired"] == lines[1].split()
+    assert ["left", "under_way"] == lines[2].split()[-2:]
+
+
+def test_a_program_that_is_not_known_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once what to give, however many groups it is about."""
+    unread = [{**REPORT["not_read"][0], "primary": primary, "reason": "program_unknown"} for primary in (1, 2)]
+    out = seen(monkeypatch, 200)
+
+    showing.reconciled({**REPORT, "not_read": unread})
+
+    assert 1 == out.said().count("program_unknown: give --program or set TIERSYNC_DEFAULT_PROGRAM.")
+
+
+@pytest.mark.parametrize("show", [lambda row: showing.events([row], 1), showing.event])
+def test_an_org_that_is_not_named_is_a_dash(monkeypatch: pytest.MonkeyPatch, show: Callable[[Any], None]) -> None:
+    """An event without an org has none: 0 is nobody's id."""
+    out = seen(monkeypatch, 200)
+
+    show({**EVENT, "org": 0, **dict.fromkeys(("detail", "member", "duplicates", "finished_at")), "adjustments": []})
+
+    assert "-" in out.said().split()
+    assert "0" not in out.said().split()
 
 
 def test_without_colour_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from rich.cells import cell_len
@@ -70,6 +73,29 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
     url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'tiersync.db'}"
     fill(url)
     return url
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """Stand in for a service that gives every delivery this answer; say where."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
 
 
 @pytest.fixture
@@ -246,7 +272,8 @@ def test_a_database_that_cannot_be_used_is_named(
         ("import", "Missing argument 'FILE'"),
         ("jobs --limit many", "Invalid value for '--limit': 'many' is no whole number"),
         ("jobs cancel 4294967296", "Invalid value for 'ID': 4294967296 is not between 1 and 2147483647"),
-        ("pause 77", "Invalid value for 'ORG': 77 is not configured"),
+        ("pause 77", "Invalid value for 'ORG': 77 is not configured (50614); 0 pauses every org"),
+        ("resume 77", "Invalid value for 'ORG': 77 is not configured (50614); 0 resumes every org"),
         ("pause -- -1", "Invalid value for 'ORG': -1 is not between 0 and "),
         ("purge", "name events or a filter"),
         ("purge --older-than soon", "Invalid value for '--older-than': 'soon' is no age. Example: --older-than 30d"),
@@ -294,6 +321,72 @@ def test_what_cannot_be_done_is_said_on_stderr(full: Terminal, arguments: str, c
     assert complaint in said.err
     assert said.err.startswith("tiersync: ")
     assert "dry-run" in arguments or not said.out
+
+
+def test_an_export_without_bodies_is_complained_of_once(full: Terminal, tmp_path: Path) -> None:
+    """However many lines lack their body, one sentence says so; other lines have one each."""
+    file = tmp_path / "events.jsonl"
+    file.write_text(full.piped("export", "events").out + "{\n", "utf-8")
+    count = len(file.read_text("utf-8").splitlines()) - 1
+
+    said = full.piped("import", str(file), "--json")
+
+    assert (1, {"refused": count + 1}) == (said.code, json.loads(said.out))
+    wrong, bare = said.err.splitlines()
+    assert wrong.startswith(f"tiersync: line {count + 1}: not JSON")
+    assert f"tiersync: {count} lines have no body: export with --bodies" == bare
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_where_no_org_has_an_id_that_is_said(terminal: Terminal, tmp_path: Path, verb: str) -> None:
+    """Exit code 2, and what to do: take every org, or give the one its id; then it is known by it."""
+    terminal.patch.setenv(database.VARIABLE, f"sqlite:///{tmp_path / 'empty.db'}")
+    assert 0 == terminal.piped("migrate").code
+
+    unnamed = terminal.piped(verb, "50614")
+    terminal.patch.setenv("TIERSYNC_ORG", "50614")
+    named = terminal.piped(verb, "50614")
+
+    assert (2, "") == (unnamed.code, unnamed.out)
+    assert f"'ORG': no org is configured by its id: {verb} 0, or set TIERSYNC_ORG" in unnamed.err
+    assert (0 if verb == "pause" else 1) == named.code
+    assert "is not configured" not in named.err
+
+
+def test_an_org_that_is_not_configured_is_not_reconciled(full: Terminal) -> None:
+    """Where orgs are configured by id, another one is a slip."""
+    full.patch.setenv("TIERSYNC_ORG", "50614")
+
+    said = full.piped("reconcile", "--org", "77", "--dry-run")
+
+    assert (2, "") == (said.code, said.out)
+    assert "Invalid value for '--org': 77 is not configured (50614)" in said.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"status": "accepted", "event_id": "e1"}, ""),
+        ({"status": "quarantined", "reason": "not_json"}, ": it is kept, but cannot be read: not_json"),
+        (
+            {"status": "quarantined", "reason": "field_invalid", "detail": "data.currentTierNumber: no number"},
+            ": it is kept, but cannot be read: field_invalid: data.currentTierNumber: no number",
+        ),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_not_well_sent(
+    terminal: Terminal, tmp_path: Path, answer: dict[str, str], why: str
+) -> None:
+    """What the service keeps but cannot read fails the command, with the reason on stderr."""
+    body = tmp_path / "event.json"
+    body.write_text("{}")
+
+    with answering(json.dumps(answer).encode()) as url:
+        said = terminal.piped("send", "--url", url, str(body))
+
+    told = f"{body}: 200 {json.dumps(answer)}"
+    assert (1 if why else 0) == said.code
+    assert (("", f"tiersync: {told}{why}\n") if why else (f"{told}\n", "")) == (said.out, said.err)
 
 
 def test_a_misspelt_setting_is_named_and_the_work_done(full: Terminal) -> None:

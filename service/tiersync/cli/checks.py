@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tiersync import app, settings
 from tiersync.capillary import NotTried
 from tiersync.errors import SettingsError
+from tiersync.intake import ANY_ORG
 from tiersync.settings import OrgSettings, Settings
 from tiersync.store import database
 
@@ -54,6 +55,12 @@ def _advice(loaded: Settings) -> Iterator[Finding]:
 
     for line in settings.unknown_variables(os.environ):
         yield warning("settings", line)
+    if not loaded.orgs and loaded.org == ANY_ORG:
+        yield warning(
+            "org",
+            "TIERSYNC_ORG is not set: events that name no org are kept apart from those that do, "
+            "so one primary may have two states. Set it to your org's id",
+        )
     short = [secret for secret in loaded.webhook_secrets if len(secret.get_secret_value()) < _SECRET_CHARS_MIN]
     if short:
         yield warning("webhook secrets", f"{len(short)} shorter than {_SECRET_CHARS_MIN} characters: easy to guess")

@@ -5,7 +5,7 @@ import signal
 import sys
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -106,26 +106,35 @@ def import_events(
     interrupted. A line that cannot be taken is reported, and the rest goes on.
     """
     counts: Counter[str] = Counter()
+    bare: list[int] = []
 
     async def work(store: Store, loaded: Any) -> None:
         from tiersync import app
-        from tiersync.importing import take_in
+        from tiersync.importing import NO_BODY, take_in
 
         with _opened(file) as lines:
             orgs, bytes_max = app.policies(loaded), loaded.body_bytes_max
             async for line in take_in(store, lines, orgs, bytes_max=bytes_max, now=app.now):
                 counts[line.result] += 1
-                if line.problem:
+                if line.problem == NO_BODY:
+                    bare.append(line.number)
+                elif line.problem:
                     complain(f"line {line.number}: {line.problem}")
 
     with _interrupted_at_once():
         with_store(work)
+    if bare:
+        complain(f"{_lines(bare)} no body: export with --bodies")
     if as_json:
         typer.echo(json.dumps(counts))
     else:
         showing.imported(counts)
     if counts["refused"]:
         raise typer.Exit(1)
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    return f"line {numbers[0]} has" if len(numbers) == 1 else f"{len(numbers)} lines have"
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The verbs about orgs: pause, resume, orgs. They work on the tables; every running process obeys within a second."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from tiersync.cli import showing
 from tiersync.cli.asking import Json, text, whole
 from tiersync.cli.filters import whoever, with_store
 from tiersync.errors import StoreError
+from tiersync.intake import ANY_ORG
 from tiersync.store import OrgState, Store, known_orgs
 
 OrgArgument = Annotated[int, typer.Argument(parser=whole(0), metavar="ORG", help="The org's id; 0 is every org.")]
@@ -27,7 +27,7 @@ def pause(
     async def work(store: Store, loaded: Any) -> bool:
         from tiersync import app
 
-        _check(org, [*loaded.by_org(), *(state.org for state in await store.orgs())])
+        await _check(org, store, loaded, "pause")
         return await store.pause(org, by=whoever(), reason=reason, now=app.now())
 
     done = with_store(work)
@@ -37,7 +37,8 @@ def pause(
 def resume(org: OrgArgument) -> None:
     """Make calls for an org again."""
 
-    async def work(store: Store, _: Any) -> bool:
+    async def work(store: Store, loaded: Any) -> bool:
+        await _check(org, store, loaded, "resume")
         return await store.resume(org)
 
     if not with_store(work):
@@ -58,10 +59,15 @@ def orgs(as_json: Json = False) -> None:
         showing.orgs(states)
 
 
-def _check(org: int, known: Iterable[int]) -> None:
-    if org and org not in known:
-        named = ", ".join(map(str, sorted({*known} - {0}))) or "none by its id"
-        raise typer.BadParameter(f"{org} is not configured ({named}); 0 pauses every org", param_hint="'ORG'")
+async def _check(org: int, store: Store, loaded: Any, verb: str) -> None:
+    """An org is known by its settings, or by what is stored of it: a pause, a breaker."""
+    known = {*loaded.by_org(), *(state.org for state in await store.orgs())} - {ANY_ORG}
+    if org in {*known, ANY_ORG}:
+        return
+    named = ", ".join(map(str, sorted(known)))
+    why = f"{org} is not configured ({named}); 0 {verb}s every org"
+    none = f"no org is configured by its id: {verb} 0, or set TIERSYNC_ORG"
+    raise typer.BadParameter(why if known else none, param_hint="'ORG'")
 
 
 def _named(org: int) -> str:

@@ -55,6 +55,7 @@ class _Report:
             "repaired": results["repaired"],
             "left": results["left"],
             "unread": counts["unread"],
+            "without_group": counts["without_group"],
             "members": self.members,
             "not_read": self.unread,
         }

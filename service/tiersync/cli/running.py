@@ -15,6 +15,7 @@ from tiersync.app import Role
 from tiersync.cli.asking import Json, whole
 from tiersync.cli.screen import complain, safe
 from tiersync.errors import TiersyncError
+from tiersync.intake import EventStatus
 
 _ANSWER_CHARS_MAX: Final = 500
 _NOT_AUTHENTIC: Final = 401
@@ -139,7 +140,22 @@ def _post(client: Any, target: str, file: str, headers: dict[str, str]) -> tuple
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"no answer from {target}: {error}. Is `tiersync serve` running there?", False
     hint = " Is TIERSYNC_WEBHOOK_SECRETS what the service has?" if response.status_code == _NOT_AUTHENTIC else ""
-    return f"{response.status_code} {response.text[:_ANSWER_CHARS_MAX]}{hint}", response.is_success
+    told = f"{response.status_code} {response.text[:_ANSWER_CHARS_MAX]}{hint}"
+    if response.is_success and (why := _quarantined(response)):
+        return f"{told}: {why}", False
+    return told, response.is_success
+
+
+def _quarantined(response: Any) -> str:
+    """Why a body that was taken could not be read; nothing if it could."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return ""
+    if not isinstance(answer, dict) or answer.get("status") != EventStatus.QUARANTINED:
+        return ""
+    said = [str(answer[name]) for name in ("reason", "detail") if answer.get(name)]
+    return ": ".join(["it is kept, but cannot be read", *said])
 
 
 def migrate() -> None:

@@ -31,7 +31,9 @@ _COLOURS: Final = {
     "skipped": "dim",
 }
 _IDS_SHOWN_MAX: Final = 3
-_COUNTED: Final = ("in_step", "spared", "drifted", "repaired", "left", "unread")
+_DRY_RUN: Final = "dry_run"
+_COUNTED: Final = ("in_step", "spared", "drifted", "repaired", "left", "unread", "without_group")
+_WOULD_BE_REPAIRED: Final = "would be repaired"
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +57,11 @@ def _status(value: str) -> Text:
 
 def _or_nothing(value: object) -> str:
     return str(value or "")
+
+
+def _or_dash(org: int) -> str:
+    """An org's id, or that the event named none."""
+    return str(org or "-")
 
 
 def _tier(row: Mapping[str, Any]) -> str:
@@ -87,7 +94,7 @@ def events(rows: Sequence[Mapping[str, Any]], matched: int) -> None:
         (
             _when(row["received_at"]),
             row["event_id"],
-            str(row["org"]),
+            _or_dash(row["org"]),
             _or_nothing(row["program"]),
             _or_nothing(row["customer"]),
             row["action"] or (row["kind"] if row["kind"] == "reconcile" else row["name"]),
@@ -119,12 +126,14 @@ _ADJUSTMENT: Final = (
 def event(row: Mapping[str, Any]) -> None:
     """One event and its adjustments."""
     out = console()
-    named = ("reason", "detail", "name", "org", "program", "customer", "member", "duplicates")
+    named = ("program", "customer", "member", "duplicates")
     facts(
         out,
         [
             ("event", row["event_id"]),
             ("status", _status(row["status"])),
+            *((name, _or_nothing(row[name])) for name in ("reason", "detail", "name")),
+            ("org", _or_dash(row["org"])),
             *((name, _or_nothing(row[name])) for name in named),
             ("tier", _tier(row)),
             ("received (UTC)", _when(row["received_at"])),
@@ -219,6 +228,8 @@ def reconciled(report: Mapping[str, Any]) -> None:
     found = [*report["members"], *({**row, "result": "not read"} for row in report["not_read"])]
     if found:
         table(out, _DRIFT, [_drifted(row) for row in found])
+    if any(row["reason"] == "program_unknown" for row in report["not_read"]):
+        say(out, "program_unknown: give --program or set TIERSYNC_DEFAULT_PROGRAM.")
     for job in report["jobs"]:
         if job["status"] != "done":
             how = "waits for a server" if job["status"] == "running" else f"was {job['status']}"
@@ -226,15 +237,29 @@ def reconciled(report: Mapping[str, Any]) -> None:
             told = f"Job {job['job']} {how}{why}: {job['done']} of {counted(job['of'], 'group')} compared."
             say(out, f"{told} See `tiersync jobs`.")
     if report["groups"] or all(job["status"] == "done" for job in report["jobs"]):
-        results = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in _COUNTED)
+        results = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in _came_to(report).items())
         told = f"{counted(report['groups'], 'group')} compared: {results}."
         say(out, f"{told} Nothing was changed." if report["dry_run"] else told)
 
 
+def _came_to(report: Mapping[str, Any]) -> dict[str, int]:
+    """The figures of a reconcile; in a dry run nothing was to be repaired, so what is left is what would have been."""
+    counts = {name: report[name] for name in _COUNTED}
+    if report["dry_run"]:
+        would = sum(row["reason"] == _DRY_RUN for row in report["members"])
+        named = {"repaired": _WOULD_BE_REPAIRED}
+        counts = {named.get(name, name): count for name, count in counts.items()}
+        counts |= {_WOULD_BE_REPAIRED: would, "left": report["left"] - would}
+    return counts
+
+
 def _drifted(row: Mapping[str, Any]) -> list[Cell]:
-    ids = [_or_nothing(row[name]) for name in ("org", "program", "primary", "member")]
+    ids = [_or_dash(row["org"]), *(_or_nothing(row[name]) for name in ("program", "primary", "member"))]
     tiers = [_or_nothing(row.get(name)) for name in ("held", "tier")]
-    return [*ids, *tiers, _status(row["result"]), _or_nothing(row["reason"])]
+    result, reason = row["result"], row["reason"]
+    if reason == _DRY_RUN:
+        result, reason = _WOULD_BE_REPAIRED, None
+    return [*ids, *tiers, _status(result), _or_nothing(reason)]
 
 
 def imported(counts: Mapping[str, int]) -> None:

@@ -58,8 +58,8 @@ REASONS: Final[Mapping[str, Why]] = {
     # Not readable.
     "not_json": Why("the body is not JSON", "find what sends it"),
     "not_one_event": Why("the body is a list of none or several events", "find what sends it"),
-    "field_invalid": Why("a field of the body is wrong", "see the detail; replay after an upgrade that reads it"),
-    "field_missing": Why("a field of the body is missing", "see the detail; replay after an upgrade that reads it"),
+    "field_invalid": Why("a field of the body is wrong", "see the detail; replay once a newer tiersync reads it"),
+    "field_missing": Why("a field of the body is missing", "see the detail; replay once a newer tiersync reads it"),
     "customer_disagrees": Why("the body names two customers", "find what sends it"),
     "program_disagrees": Why("the body names two programs", "find what sends it"),
     "org_missing": Why("the body names no org, and several are configured", "set the org where it is sent"),

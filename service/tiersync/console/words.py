@@ -178,8 +178,9 @@ def _trouble(trouble: Sequence[Trouble], now: int) -> Iterator[Finding]:
 
 def _waits(waiting: Sequence[Waiting], now: int) -> Iterator[Finding]:
     for wait in waiting:
+        whose = f" of org {wait.org}" if wait.org else ""
         what = (
-            f"{_answer(wait)}: {count(wait.count, 'secondary', 'secondaries')} of org {wait.org} "
+            f"{_answer(wait)}: {count(wait.count, 'secondary', 'secondaries')}{whose} "
             f"{'waits' if wait.count == 1 else 'wait'} since {since(wait.since, now)}, and will be tried again"
         )
         yield Finding(Level.BEHIND, what, why(wait.reason).do, (Press("Look", "/console/events?status=pending"),))
