@@ -106,7 +106,8 @@ class Replica:
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it is there."""
         if self.lives and self.pid is not None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(self.pid, number)
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, unless it has ended; returns its exit status, 0 if there was none since the last end."""
