@@ -310,7 +310,7 @@ async def _lines(
 
     capillary = httpx.URL(here.settings["capillary_url"])
     assert capillary.port is not None
-    api = await stack.enter_async_context(line((capillary.host, capillary.port), heard=heard))
+    api = await stack.enter_async_context(line((capillary.host, capillary.port), heard=heard, forgets=True))
     if postgres is None:
         return Lines(api, None)
     return Lines(api, await stack.enter_async_context(line(("127.0.0.1", postgres.port))))

@@ -35,10 +35,15 @@ async def _deaf(_piece: bytes) -> None:
 
 @dataclass(eq=False, slots=True)
 class Proxy:
-    """One disturbable line. `to` are the servers behind it, taken in turn; one that cannot be reached is passed by."""
+    """One disturbable line. `to` are the servers behind it, taken in turn; one that cannot be reached is passed by.
+
+    A line that `forgets` does not deliver what its caller has given up meanwhile: a call that arrives after it was made
+    once more can be undone by nobody, and nothing is promised then.
+    """
 
     to: Sequence[Address]
     heard: Heard = _deaf
+    forgets: bool = False
     port: int = 0
     away: bool = False
     delay_s: float = 0.0
@@ -139,6 +144,8 @@ class Proxy:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 await self._open[way].wait()
+                if self.forgets and way is Way.THERE and source.at_eof():
+                    return
                 if way is Way.BACK and self.answer_bytes_max is not None:
                     left = self.answer_bytes_max if left is None else left
                     piece, left = piece[:left], left - len(piece)
@@ -156,9 +163,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def line(*to: Address, heard: Heard = _deaf, port: int = 0) -> AsyncIterator[Proxy]:
+async def line(*to: Address, heard: Heard = _deaf, forgets: bool = False, port: int = 0) -> AsyncIterator[Proxy]:
     """Draw a line to these servers, for the time of the block."""
-    found = Proxy(to, heard)
+    found = Proxy(to, heard, forgets)
     server = await asyncio.start_server(found, "127.0.0.1", port)
     found.port = server.sockets[0].getsockname()[1]
     try:

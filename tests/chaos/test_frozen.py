@@ -27,7 +27,7 @@ POINTS: Final = (
 )
 SETTINGS: Final[dict[str, Any]] = {
     "call_s_max": 0.75, "connect_s_max": 0.75, "attempt_s_max": 1, "lease_s": 2, "calls_per_minute_max": CALLS_MAX,
-    "database_statement_s_max": 1,
+    "database_statement_s_max": 1, "settle_batch_max": 2,
 }  # fmt: skip
 
 

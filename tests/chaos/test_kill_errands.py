@@ -35,7 +35,7 @@ TROUBLES: Final = {"applied_then_timeout": {"share": 0.2, "seed": 1, "hold_ms": 
 SETTINGS: Final[dict[str, Any]] = {
     "default_program": PROGRAM, "burst_tries_max": 1, "calls_per_minute_max": CALLS_MAX,
     # Who died is replaced when its lease has ended.
-    "call_s_max": 0.75, "connect_s_max": 0.75, "attempt_s_max": 1, "lease_s": 3, "sweep_s": 0.2,
+    "call_s_max": 1.5, "connect_s_max": 1.5, "attempt_s_max": 1.5, "lease_s": 3, "sweep_s": 0.2,
 }  # fmt: skip
 ORDER: Final = {"minute_s": MINUTE_S, "step_max": 2}
 KILLED: Final = -9

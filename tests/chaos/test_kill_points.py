@@ -29,7 +29,7 @@ SAMPLE: Final = 5
 SAMPLE_ON_POSTGRESQL: Final = 8
 # A death is mostly waiting: for a retry, and on PostgreSQL for a lease to end. Several at once keep two cores busy.
 CITIES: Final = 2
-CITIES_ON_POSTGRESQL: Final = 4
+CITIES_ON_POSTGRESQL: Final = 4 if LONG else 2
 CALLS_MAX: Final = 150
 MINUTE_S: Final = 2.0
 VERBS: Final = {"reclaim", "receive", "claim", "plan", "settle", "release", "lease"}
@@ -40,6 +40,7 @@ TROUBLES: Final = {
 }
 SETTINGS: Final[dict[str, Any]] = {
     "default_program": PROGRAM, "burst_tries_max": 1, "calls_per_minute_max": CALLS_MAX,
+    "settle_batch_max": 2,  # of three outcomes two are written by themselves, and one with the release
 }  # fmt: skip
 # Who died in a shared database is replaced when its lease has ended: a short one makes for many deaths in an hour.
 SHORT_LEASE: Final = {"call_s_max": 0.75, "connect_s_max": 0.75, "attempt_s_max": 1, "lease_s": 3}

@@ -72,6 +72,30 @@ async def test_a_frozen_line_is_silent_and_then_goes_on(echoing: Proxy, way: Way
     assert b"hello" == await saying
 
 
+@pytest.mark.parametrize("forgets", [True, False])
+async def test_what_was_given_up_arrives_unless_the_line_forgets_it(*, forgets: bool) -> None:
+    """A caller hangs up while the line is frozen: thawed, it delivers what was said, or nothing."""
+    heard = asyncio.get_running_loop().create_future()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set_result(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    async with server, line(server.sockets[0].getsockname(), forgets=forgets) as frozen:
+        frozen.freeze(Way.THERE)
+        _, writer = await asyncio.open_connection("127.0.0.1", frozen.port)
+        writer.write(b"hello")
+        await asyncio.sleep(0.1)
+        writer.close()
+        await asyncio.sleep(0.1)
+        frozen.mend()
+        async with asyncio.timeout(SOON_S):
+            arrived = await heard
+
+    assert (b"" if forgets else b"hello") == arrived
+
+
 @pytest.mark.parametrize(("command", "ending"), [("cut", b""), ("reset", ConnectionResetError)])
 async def test_open_connections_end(echoing: Proxy, command: str, ending: bytes | type[OSError]) -> None:
     """A cut is the end of the stream, a reset is an error; neither ends a connection that is made later."""
